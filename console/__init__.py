@@ -1,0 +1,1 @@
+"""Quarterdeck: the terminal console of an AI training cluster."""

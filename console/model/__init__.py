@@ -1,0 +1,59 @@
+"""Records: what is known, as plain serialisable data.
+
+Every record is an immutable msgspec struct. Units stand in the names (`_bytes`, `_bytes_per_s`, `_percent` 0-100,
+`_w`, `_c`, `_mhz`, `_s`; times are Unix seconds and end in `_at`). A value that is not known is None, and
+`missing[field]` says why; it is never 0. Remote strings are cleaned (`console.text.clean`) before they come here.
+"""
+
+from console.model.base import Record
+from console.model.batch import Attention, Batch, Records, decode_batch, encode_batch
+from console.model.finding import Finding, Severity
+from console.model.job import ArrayPart, Job, JobState
+from console.model.node import Cluster, ClusterKind, Node, NodeState, Queue, Reservation
+from console.model.sample import (
+    Accelerator,
+    AcceleratorProcess,
+    Disk,
+    Host,
+    Link,
+    LinkKind,
+    Mount,
+    MountState,
+    Pressure,
+    ProbeCost,
+    Sample,
+)
+from console.model.source import SourceState, SourceStatus
+
+__all__ = [
+    "Accelerator",
+    "AcceleratorProcess",
+    "ArrayPart",
+    "Attention",
+    "Batch",
+    "Cluster",
+    "ClusterKind",
+    "Disk",
+    "Finding",
+    "Host",
+    "Job",
+    "JobState",
+    "Link",
+    "LinkKind",
+    "Mount",
+    "MountState",
+    "Node",
+    "NodeState",
+    "Pressure",
+    "ProbeCost",
+    "Queue",
+    "Record",
+    "Records",
+    "Reservation",
+    "Sample",
+    "Severity",
+    "SourceState",
+    "SourceStatus",
+    "decode_batch",
+    "encode_batch",
+]

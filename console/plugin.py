@@ -1,0 +1,162 @@
+"""The plugin contract, version 1.
+
+A plugin is an object (usually a module-level instance) named by an entry point of the group `quarterdeck.plugins`.
+It says what it is, detects whether it is wanted here, and opens *backends*. A backend offers capabilities by having
+their methods; nothing else is asked of it, no base class and no registration. The console offers what the backend
+can do and nothing more.
+
+    plugin.detect(site)            is it here? on what evidence? with which settings?
+    plugin.open(settings, site)    a backend: cheap, no I/O
+    backend.inventory()            Inventory: nodes, queues, reservations
+    backend.jobs()                 Queue: jobs
+    backend.telemetry(attention)   Telemetry: samples that do not come from our own probe
+    backend.doctor()               what works, what is denied, how to mend it
+
+Rules: capabilities never overlap with themselves (one request in flight), raise `console.errors.SourceError` with a
+truthful kind when there is no answer, clean every remote string with `console.text.clean`, and leave pacing,
+deadlines, back-off and freshness to the feed.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, runtime_checkable
+
+import msgspec
+
+from console.model import Attention, ClusterKind, Records
+from console.model.base import Record
+from console.transport.base import Transport
+
+API_VERSION = 1
+ENTRY_POINT_GROUP = "quarterdeck.plugins"
+
+
+class Detection(Record):
+    """One backend that a plugin found, ready to be opened."""
+
+    cluster: str
+    """The name it would be shown under; the user's configuration may rename it."""
+    evidence: str
+    """In words for `qd doctor`: `squeue at /usr/bin/squeue, SLURM_CONF=/etc/slurm/slurm.conf`."""
+    settings: dict[str, Any] = {}
+    """Keys of the plugin's settings struct."""
+
+
+class CheckState(enum.StrEnum):
+    """Outcome of one look of the doctor."""
+
+    OK = "ok"
+    WARNING = "warning"
+    DENIED = "denied"
+    FAILED = "failed"
+    ABSENT = "absent"
+
+
+class Check(Record):
+    """One line of `qd doctor`."""
+
+    subject: str
+    """What was looked at: `squeue`, `host key of gpu01`."""
+    state: CheckState
+    detail: str = ""
+    remedy: str = ""
+    """What to do next; empty when there is nothing to mend."""
+
+
+class Settings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Base of a plugin's typed settings: one `[[cluster]]` table of the configuration, strictly checked.
+
+    `name` and `kind` are read by the core before the rest is handed to the plugin, and are no part of it.
+    """
+
+    telemetry: str | None = None
+    """all | visible | off: which nodes our own probe samples over SSH. None: the plugin's own default."""
+
+
+class Site(Protocol):
+    """What the core lends to plugins: the world, in a form that tests can replace."""
+
+    environ: Mapping[str, str]
+    cluster: str
+    """The name of the cluster that is being opened; empty in `detect`."""
+
+    def which(self, program: str) -> str | None:
+        """Return the path of a program on this host, or None."""
+
+    def transport(self, via: str | None = None) -> Transport:
+        """Return the shared transport to `via`: None for this host, `ssh://NAME` or NAME for one over SSH.
+
+        Transports are pooled and closed by the core; a plugin does not close them.
+        """
+
+    def expand(self, nodeset: str) -> list[str]:
+        """Return the node names of a ClusterShell nodeset, `@group` included. UsageError when it cannot be read."""
+
+    def now(self) -> float:
+        """Return Unix seconds."""
+
+
+class Backend(Protocol):
+    """One opened backend. Besides this it has the methods of the capabilities that it offers."""
+
+    cluster: str
+    kind: ClusterKind
+    requests_per_minute: float | None
+    """Budget shared by all its capabilities; None: unlimited (nothing is asked of anybody else)."""
+
+    async def doctor(self) -> list[Check]:
+        """Look at everything once and say what works. Raises nothing; a failure is a Check."""
+
+    async def close(self) -> None:
+        """Let go of what it opened itself."""
+
+
+@runtime_checkable
+class Inventory(Protocol):
+    """Lists nodes, queues and reservations."""
+
+    inventory_period_s: float
+
+    async def inventory(self) -> Records:
+        """Return nodes (and `complete`), asking the cheapest question that answers. Raises SourceError."""
+
+
+@runtime_checkable
+class Queue(Protocol):
+    """Lists jobs."""
+
+    jobs_period_s: float
+
+    async def jobs(self) -> Records:
+        """Return jobs: all of them (`complete=("jobs",)`) or only what changed. Raises SourceError."""
+
+
+@runtime_checkable
+class Telemetry(Protocol):
+    """Gives samples of nodes from a source of its own (a simulation, Prometheus, a device API)."""
+
+    telemetry_period_s: float
+
+    async def telemetry(self, attention: Attention) -> Records:
+        """Return samples, of the nodes that have attention first. Raises SourceError."""
+
+
+class Plugin(Protocol):
+    """What an entry point of `quarterdeck.plugins` names."""
+
+    api_version: int
+    name: str
+    """Also the `kind = "…"` of a `[[cluster]]` table."""
+    summary: str
+    settings_type: type[Settings]
+
+    async def detect(self, site: Site) -> list[Detection]:
+        """Return what is here without any configuration. Quick (under 0.2 s) and read-only."""
+
+    def open(self, settings: Any, site: Site) -> Backend:
+        """Return a backend. Does no I/O; raises ConfigError when the settings cannot work."""
+
+
+Clock = Callable[[], float]

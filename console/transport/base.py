@@ -1,0 +1,63 @@
+"""What a transport is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from console.model.base import Record
+
+
+class Completed(Record):
+    """A command that ran to its end."""
+
+    exit_status: int
+    """128 + signal number when a signal ended it, as a shell says it."""
+    stdout: bytes
+    stderr: bytes
+    seconds: float
+
+
+class Channel(Protocol):
+    """A running program whose output is read line by line."""
+
+    async def read_line(self, timeout_s: float, limit_bytes: int = 1 << 20) -> bytes:
+        """Return the next line without its newline.
+
+        Raises TimedOut after `timeout_s`, BadAnswer when a line grows over `limit_bytes`, ConnectionLost with the
+        last words of standard error when the program or the line ended.
+        """
+
+    async def write(self, data: bytes) -> None:
+        """Send to its standard input. Raises ConnectionLost, and TimedOut when the far side stops reading."""
+
+    async def close(self) -> None:
+        """End the program and forget the channel. Never raises, never waits longer than two seconds."""
+
+
+class Transport(Protocol):
+    """One machine. `run` and `open` share one connection; both connect when they must."""
+
+    name: str
+    """`local`, or the host as the user names it."""
+
+    async def run(
+        self,
+        argv: Sequence[str],
+        *,
+        timeout_s: float,
+        stdin: bytes = b"",
+        env: Mapping[str, str] | None = None,
+        limit_bytes: int = 256 << 20,
+    ) -> Completed:
+        """Run a command to its end; any exit status is an answer.
+
+        `argv` is a list; no shell reads it (over SSH it is quoted for the remote shell). `env` adds to the
+        environment. Raises TimedOut (the command is killed), Unreachable, Denied, BadAnswer over `limit_bytes`.
+        """
+
+    async def open(self, argv: Sequence[str]) -> Channel:
+        """Start a program and return its channel. Raises Unreachable, Denied, TimedOut."""
+
+    async def close(self) -> None:
+        """Close the connection and all that runs over it."""

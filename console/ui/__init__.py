@@ -1,0 +1,1 @@
+"""The screens, on Textual. Draws what the store knows; asks nothing of anybody itself."""
