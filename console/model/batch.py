@@ -41,6 +41,8 @@ class Batch(Record):
 
     status: SourceStatus
     records: Records | None = None
+    ended: bool = False
+    """The source was let go on purpose: its status is forgotten; what it brought stays, with its age."""
 
 
 class Attention(Record):

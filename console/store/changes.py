@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class Changes:
-    """Names of what changed since this reader last asked. `listed_*` tells that rows came or went."""
+    """Names of what changed since this reader last took them."""
 
     nodes: set[str] = field(default_factory=set)
     """Keys of nodes that are new, changed or gone."""
@@ -16,6 +16,19 @@ class Changes:
     sources: set[str] = field(default_factory=set)
     other: bool = False
     """Clusters, queues, reservations or findings changed."""
+
+    def add(self, more: Changes) -> None:
+        """Take all that another change set holds."""
+        self.nodes |= more.nodes
+        self.jobs |= more.jobs
+        self.sources |= more.sources
+        self.other |= more.other
+
+    def take(self) -> Changes:
+        """Return what is in here and begin anew."""
+        taken = Changes(self.nodes, self.jobs, self.sources, self.other)
+        self.nodes, self.jobs, self.sources, self.other = set(), set(), set(), False
+        return taken
 
     def __bool__(self) -> bool:
         return bool(self.nodes or self.jobs or self.sources or self.other)

@@ -1,1 +1,1 @@
-"""Reach a machine and run things there: this host, or one over SSH. Bytes only; nobody here knows what they mean."""
+"""Reach a machine and run things there: this host, or one over SSH. Bytes only: no one here reads them."""

@@ -1,4 +1,4 @@
-"""What the screens need of the session that feeds them."""
+"""What the screens need of the session that feeds them, and of the settings."""
 
 from __future__ import annotations
 
@@ -34,3 +34,27 @@ class LiveSession(Protocol):
 
     def save(self, name: str, text: str) -> str:
         """Write text to a new file in the working directory, never over another; return its path. OSError."""
+
+
+class UiSettings(Protocol):
+    """How the console looks and which keys it obeys; `console.config.UiSettings` is the real one."""
+
+    @property
+    def theme(self) -> str | None:
+        """Name of a theme; None: by the terminal."""
+
+    @property
+    def keymap(self) -> dict[str, str]:
+        """Action id to its keys, separated by commas."""
+
+    @property
+    def columns(self) -> dict[str, list[str]]:
+        """Table to the ids of its columns, in order."""
+
+    @property
+    def ascii(self) -> bool | None:
+        """Draw with ASCII only; None: when the locale is not UTF-8."""
+
+    @property
+    def refresh_s(self) -> float | None:
+        """Pace of what is on screen, seconds."""

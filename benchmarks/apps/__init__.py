@@ -1,0 +1,1 @@
+"""References to measure against: small Textual programs that do one thing."""

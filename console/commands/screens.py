@@ -1,0 +1,32 @@
+"""`qd`, `qd fleet|network|storage|sources`: the console."""
+
+from __future__ import annotations
+
+import argparse
+
+from console.commands.call import Call
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """It takes the common options only."""
+
+
+def run(call: Call) -> int:
+    """Open the console on the screen that the command names."""
+    return open_console(call, call.command)
+
+
+def open_console(call: Call, screen: str) -> int:
+    """Show the console until the user leaves it. Raises UsageError without a terminal."""
+    call.require_terminal()
+    config = call.config()
+    if call.options.theme is not None:
+        from console.render.themes import load
+
+        load(call.options.theme, config.theme_dir)
+    from console.session import Session
+    from console.ui.app import QuarterdeckApp
+
+    app = QuarterdeckApp(Session(config), config, screen=screen)
+    app.run()
+    return app.return_code or 0

@@ -1,0 +1,96 @@
+"""The state of everything, once: connect, wait until every source has answered or failed, look, say what
+failed."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sys
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from console.commands.call import Call
+from console.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from console.config import Config
+    from console.render.view import View
+    from console.session import Outcome, Session
+
+WAIT_S = 10.0
+
+
+@asynccontextmanager
+async def opened(config: Config) -> AsyncIterator[Session]:
+    """Open a session without a screen and close it whatever happens."""
+    from console.session import Session
+
+    session = Session(config, headless=True)
+    try:
+        await session.start()
+        yield session
+    finally:
+        await session.close()
+
+
+def look(call: Call, config: Config, wait_s: float) -> tuple[View, Outcome]:
+    """Return what is there after every source has answered or failed, or after `wait_s`; and how they
+    ended."""
+    from console.render.glyphs import ASCII, UNICODE
+    from console.render.view import View
+
+    async def settled() -> tuple[View, Outcome]:
+        async with opened(config) as session:
+            await session.settle(wait_s)
+            for notice in session.notices:
+                call.complain(f"qd: {notice}")
+            glyphs = UNICODE if carries_unicode(config) else ASCII
+            return View(session.store, time.time(), glyphs, session.simulated), session.outcome()
+
+    return asyncio.run(settled())
+
+
+def finish(call: Call, outcome: Outcome) -> int:
+    """List on standard error what failed, each target by its name, and return the exit code."""
+    from console.render.snapshot import source_state
+
+    hint = None
+    for status in outcome.failed:
+        where = status.node or status.name
+        call.complain(f"qd: {source_state(status)}: {where}: {status.error or 'no answer in time'}")
+        if status.hint and status.hint != hint:
+            call.complain(f"    {status.hint}")
+        hint = status.hint
+    return outcome.exit_code
+
+
+def carries_unicode(config: Config) -> bool:
+    """Return whether standard output takes more than ASCII; the configuration may say that it does not."""
+    if config.ui.ascii is not None:
+        return not config.ui.ascii
+    return sys.stdout is not None and (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+
+
+def output_width() -> int:
+    """Return the columns of the terminal, or a generous width where standard output is none."""
+    from console.render.plain import WIDE
+
+    if sys.stdout is None or not sys.stdout.isatty():
+        return WIDE
+    return shutil.get_terminal_size((80, 24)).columns
+
+
+def parse_wait(text: str | None) -> float:
+    """Return the seconds of `--wait`; what is usual when it is not given. Raises UsageError."""
+    if text is None:
+        return WAIT_S
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not 0 < value <= 3600:
+        raise UsageError(f"{text!r} is not a number of seconds up to 3600", "--wait", "--wait 10")
+    return value

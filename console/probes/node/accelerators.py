@@ -1,0 +1,77 @@
+"""Which accelerators this node has, and the one way of reading them."""
+
+import os
+
+from console.probes.node import nvidia_smi
+from console.probes.node.amd import Amd
+from console.probes.node.base import Files, Worker
+from console.probes.node.habana import Habana
+from console.probes.node.nvml import Nvml
+
+NONE = "no NVIDIA, AMD or Habana device"
+NVIDIA_VENDOR = "0x10de"
+
+
+def has_undriven_nvidia(files: Files) -> bool:
+    """Whether there is an NVIDIA GPU on the bus (their audio and USB functions are no GPUs)."""
+    for name in files.names("/sys/bus/pci/devices"):
+        base = "/sys/bus/pci/devices/" + name
+        if files.line(base + "/vendor") == NVIDIA_VENDOR and (files.line(base + "/class") or "").startswith(
+            "0x03"
+        ):
+            return True
+    return False
+
+
+class Accelerators:
+    """Finds the accelerators and reads them: NVML, else nvidia-smi; else AMD, else Habana."""
+
+    def __init__(self, files: Files, load_nvml: "Callable[[], Any] | None") -> None:
+        self._reason = NONE
+        self._way = self._choose(files, load_nvml)
+
+    def _choose(self, files: Files, load_nvml: "Callable[[], Any] | None") -> "Any":
+        if load_nvml is not None:
+            return Nvml(files, load_nvml)
+        amd = Amd(files)
+        if amd.cards:
+            return amd
+        if Habana.present(files):
+            for folder in os.environ.get("PATH", "/usr/bin").split(":") + ["/usr/bin", "/opt/habanalabs/bin"]:
+                path = os.path.join(folder or ".", "hl-smi")
+                if os.access(path, os.X_OK):
+                    return Habana(path)
+            self._reason = "a Habana device, but no hl-smi to ask"
+        elif has_undriven_nvidia(files):
+            self._reason = "an NVIDIA GPU is on the bus, but its driver is not loaded"
+        return None
+
+    @property
+    def kind(self) -> str:
+        """How they are read, as the record `ProbeCost` names it."""
+        return "none" if self._way is None else str(self._way.kind)
+
+    def ask(self, now: float) -> "list[Worker]":
+        """Start what is due and return what was started."""
+        if isinstance(self._way, Nvml) and self._way.library_missing:
+            path = nvidia_smi.find()
+            if path is not None:
+                self._way = nvidia_smi.NvidiaSmi(path)
+        return [] if self._way is None else self._way.ask(now)
+
+    def read(self, now: float, patience_s: float) -> "tuple[dict[str, Any], str | None]":
+        """Return the accelerators by index, and why there are none."""
+        if self._way is None:
+            return {}, self._reason
+        return self._way.read(now, patience_s)  # type: ignore[no-any-return]
+
+    def end(self) -> None:
+        """End the children, if there are any."""
+        if isinstance(self._way, nvidia_smi.NvidiaSmi):
+            self._way.end()
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any

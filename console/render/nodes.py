@@ -1,0 +1,143 @@
+"""Facts about one node, merged from all that list it and from its sample."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from console.model import (
+    Accelerator,
+    Finding,
+    Link,
+    LinkKind,
+    Node,
+    Severity,
+    SourceState,
+    SourceStatus,
+)
+from console.store import NodeView, Store
+
+T = TypeVar("T")
+
+_WORST_FIRST = (Severity.CRITICAL, Severity.WARNING, Severity.INFO)
+
+
+def facet_value(node: NodeView, field: str) -> str | float | None:
+    """Return the first value that any facet knows of a field of Node; empty texts and tuples count as not
+    known."""
+    for facet in node.facets.values():
+        value: str | float | None = getattr(facet, field)
+        if value is not None and value != "":
+            return value
+    return None
+
+
+def facet_text(node: NodeView, field: str) -> str | None:
+    """Return `facet_value` of a text field."""
+    value = facet_value(node, field)
+    return None if value is None else str(value)
+
+
+def facet_number(node: NodeView, field: str) -> float | None:
+    """Return `facet_value` of a number field."""
+    value = facet_value(node, field)
+    return value if isinstance(value, (int, float)) else None
+
+
+def probe_status(store: Store, node: NodeView) -> SourceStatus | None:
+    """Return how the source doing that measures this node, if one does or should."""
+    if node.probe is not None:
+        return node.probe
+    return None if node.sample_source is None else store.sources.get(node.sample_source)
+
+
+def observed_at(store: Store, node: NodeView) -> float | None:
+    """Return when the newest of what is shown was seen: the sample, else the newest listing."""
+    if node.sample is not None:
+        return node.sample.observed_at
+    times = [status.observed_at for status in listing_statuses(store, node) if status.observed_at is not None]
+    return max(times, default=None)
+
+
+def listing_statuses(store: Store, node: NodeView) -> Iterator[SourceStatus]:
+    """Yield the states of the sources that list this node."""
+    for source in node.facets:
+        status = store.sources.get(source)
+        if status is not None:
+            yield status
+
+
+def is_stale(store: Store, node: NodeView, now: float) -> bool:
+    """Whether the measured values are older than twice their period, or their source failed."""
+    if node.sample is None:
+        return False
+    status = probe_status(store, node)
+    if status is None or status.state is not SourceState.OK:
+        return True
+    return status.period_s is not None and now - node.sample.observed_at > 2 * status.period_s + 1
+
+
+def accelerators(node: NodeView) -> tuple[Accelerator, ...]:
+    """Return what the probe saw; empty when there is no sample."""
+    return () if node.sample is None else node.sample.accelerators
+
+
+def accelerator_count(node: NodeView) -> int | None:
+    """Return how many accelerators it has: as listed, else as seen."""
+    listed = facet_number(node, "accelerators_total")
+    if listed is not None:
+        return int(listed)
+    return (
+        None
+        if node.sample is None or "accelerators" in node.sample.missing
+        else len(node.sample.accelerators)
+    )
+
+
+def known(values: Iterable[float | None]) -> list[float]:
+    """Return the values that are known."""
+    return [value for value in values if value is not None and math.isfinite(value)]
+
+
+def mean(values: Iterable[float | None]) -> float | None:
+    """Return the mean of the known values; None when there is none."""
+    found = known(values)
+    return sum(found) / len(found) if found else None
+
+
+def total(values: Iterable[float | None]) -> float | None:
+    """Return the sum of the known values; None when there is none."""
+    found = known(values)
+    return sum(found) if found else None
+
+
+def fraction(part: float | None, whole: float | None) -> float | None:
+    """Return part of whole as 0–1; None when either is not known or there is no whole."""
+    return None if part is None or not whole else part / whole
+
+
+def carrying_links(node: NodeView) -> list[Link]:
+    """Return the links whose traffic adds up: an interface is left out where its RDMA port is counted."""
+    if node.sample is None:
+        return []
+    links = node.sample.links
+    ports = {link.device for link in links if link.kind is not LinkKind.ETHERNET}
+    return [link for link in links if link.kind is not LinkKind.ETHERNET or link.name not in ports]
+
+
+def traffic(node: NodeView) -> float | None:
+    """Return received plus sent bytes per second over all its links."""
+    links = carrying_links(node)
+    return total([link.rx_bytes_per_s for link in links] + [link.tx_bytes_per_s for link in links])
+
+
+def worst_finding(findings: Iterable[Finding]) -> Finding | None:
+    """Return the first finding of the highest severity."""
+    return min(findings, key=lambda finding: _WORST_FIRST.index(finding.severity), default=None)
+
+
+def primary_value(node: NodeView, field: str) -> str | None:
+    """Return a text of the primary facet."""
+    primary: Node | None = node.primary
+    return None if primary is None else getattr(primary, field)

@@ -1,0 +1,61 @@
+"""Tables of several sources shown as one: the first source that lists a record gives its words."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Hashable, Mapping
+from typing import Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+R = TypeVar("R")
+
+
+class Merged(Generic[K, R]):
+    """Records of one kind, by identity, from any number of sources.
+
+    What a source lists stays until that source says that it is gone. Where two list the same record, the source
+    that spoke first is shown; when it lets go, the next one's words are.
+    """
+
+    def __init__(self) -> None:
+        self.shown: dict[K, R] = {}
+        self._tables: dict[str, dict[K, R]] = {}
+
+    def table(self, source: str) -> dict[K, R]:
+        """Return what one source lists. To be read only."""
+        return self._tables.setdefault(source, {})
+
+    def put(self, source: str, key: K, record: R) -> bool:
+        """Take a record; whether what is shown changed."""
+        table = self.table(source)
+        old = table.get(key)
+        if old is record or old == record:
+            return False
+        table[key] = record
+        return self._show(key)
+
+    def drop(self, source: str, key: K) -> bool:
+        """Take that a source lists it no longer; whether what is shown changed."""
+        if self.table(source).pop(key, None) is None:
+            return False
+        return self._show(key)
+
+    def replace(self, source: str, records: Mapping[K, R], complete: bool) -> set[K]:
+        """Take a listing, all of it when it is complete; return the keys of what changed."""
+        changed = {key for key, record in records.items() if self.put(source, key, record)}
+        if complete:
+            changed.update(key for key in self.absent(source, records) if self.drop(source, key))
+        return changed
+
+    def absent(self, source: str, listed: Container[K]) -> list[K]:
+        """Return what a source has listed before and `listed` does not hold."""
+        return [key for key in self.table(source) if key not in listed]
+
+    def _show(self, key: K) -> bool:
+        record = next((table[key] for table in self._tables.values() if key in table), None)
+        old = self.shown.get(key)
+        if record is None:
+            return self.shown.pop(key, None) is not None
+        if old == record:
+            return False
+        self.shown[key] = record
+        return True

@@ -1,0 +1,152 @@
+"""All machines of one console: one transport each, connections shared and bounded."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from console.errors import ConfigError, Denied, SourceError, Unreachable, UsageError
+from console.text import clean
+from console.transport.base import Transport
+from console.transport.gate import Gate
+from console.transport.hostoptions import HostOptions, Target, build, parse_target
+from console.transport.local import NAME as LOCAL
+from console.transport.local import LocalTransport
+from console.transport.openssh import ConfigFiles, parse_ssh_g, resolve, user_name
+from console.transport.ssh import SshTransport, load_asyncssh
+
+if TYPE_CHECKING:
+    import asyncssh
+
+    from console.transport.connect import Connector
+
+DEFAULT_MAX_CONNECTS = 8
+"""Handshakes at a time. More are no faster, for they are work for one core, and hold up everything else here."""
+DEFAULT_TIMEOUT_S = 10.0
+_SSH_G_TIMEOUT_S = 5.0
+_MAX_HOPS = 8
+
+
+class TransportPool:
+    """Hands out transports by name and closes them all."""
+
+    def __init__(
+        self,
+        ssh_config: Path | None = None,
+        *,
+        max_connects: int = DEFAULT_MAX_CONNECTS,
+        connect_timeout_s: float = DEFAULT_TIMEOUT_S,
+        home: Path | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        """Read `ssh_config` alone, as `ssh -F` does, or the user's and the system's files.
+
+        ConfigError when `ssh_config` cannot be read or understood.
+        """
+        self._home = home or Path.home()
+        self._environ = os.environ if environ is None else environ
+        self._config = ConfigFiles(ssh_config, self._home)
+        if ssh_config is not None:
+            try:
+                self._config.directives()
+            except SourceError as error:
+                raise ConfigError(error.what, error.where, error.hint) from None
+        self._max_connects = max_connects
+        self._timeout_s = connect_timeout_s
+        self._connector: Connector | None = None
+        self._local = LocalTransport()
+        self._transports: dict[tuple[Target, ...], SshTransport] = {}
+
+    def local(self) -> Transport:
+        """Return this machine."""
+        return self._local
+
+    def get(self, name: str) -> Transport:
+        """Return the transport of `local`, `ssh:NAME`, `ssh://[user@]host[:port]` or NAME, the same one each time.
+
+        Does no I/O. UsageError when the name is none.
+        """
+        if name == LOCAL:
+            return self._local
+        text = name if name.startswith("ssh://") else name.removeprefix("ssh:")
+        try:
+            target = parse_target(text)
+        except ValueError:
+            raise UsageError("not the name of a host", clean(name)) from None
+        return self._transport((target,))
+
+    async def options(self, name: str) -> HostOptions:
+        """Return how `name` is reached, by the ssh configuration. SourceError when that cannot be read."""
+        return await self._resolve(parse_target(name.removeprefix("ssh:") if "://" not in name else name))
+
+    async def close(self) -> None:
+        """Close every connection and end every program. Connections through others go first."""
+        transports = sorted(self._transports.items(), key=lambda item: -len(item[0]))
+        self._transports = {}
+        await asyncio.gather(*(transport.close() for _, transport in transports), self._local.close())
+
+    def _transport(self, chain: tuple[Target, ...]) -> SshTransport:
+        """Return the transport of the last of `chain`; those before it lead there."""
+        transport = self._transports.get(chain)
+        if transport is None:
+            transport = SshTransport(str(chain[-1]), lambda: self._connect(chain))
+            self._transports[chain] = transport
+        return transport
+
+    async def _connect(self, chain: tuple[Target, ...]) -> asyncssh.SSHClientConnection:
+        if len(chain) > _MAX_HOPS:
+            raise Unreachable(
+                "the jump hosts lead in a circle", str(chain[-1]), "check ProxyJump in the ssh configuration"
+            )
+        if self._connector is None:
+            await load_asyncssh()
+            from console.transport.connect import Connector
+
+            self._connector = self._connector or Connector(Gate(self._max_connects), self._timeout_s)
+        async with self._connector.gate.slot():
+            options = await self._resolve(chain[-1])
+        return await self._connector.connect(options, await self._tunnel(chain, options))
+
+    async def _tunnel(
+        self, chain: tuple[Target, ...], options: HostOptions
+    ) -> asyncssh.SSHClientConnection | None:
+        """Return the connection to the last jump host before this one, None when it is reached directly."""
+        hops = chain[:-1] or tuple(hop for hop in options.proxy_jump if hop != chain[-1])
+        if not hops:
+            return None
+        try:
+            return await self._transport(hops).connection()
+        except SourceError as error:
+            raise _through(error, chain[-1], hops[-1]) from None
+
+    async def _resolve(self, target: Target) -> HostOptions:
+        local_user = user_name()
+        if self._config.needs_ssh():
+            values = parse_ssh_g(await self._ask_ssh(target))
+        else:
+            values = resolve(self._config.directives(), target.host, target.user, local_user)
+        return build(target, values, self._home, self._environ)
+
+    async def _ask_ssh(self, target: Target) -> str:
+        """Return what `ssh -G` says of a host."""
+        argv = ["ssh", "-G"]
+        if self._config.file is not None:
+            argv += ["-F", str(self._config.file)]
+        if target.user is not None:
+            argv += ["-l", target.user]
+        if target.port is not None:
+            argv += ["-p", str(target.port)]
+        done = await self._local.run([*argv, "--", target.host], timeout_s=_SSH_G_TIMEOUT_S)
+        if done.exit_status:
+            reason = clean(done.stderr.decode("utf-8", "replace").strip())
+            raise SourceError(f"ssh cannot read its configuration: {reason}", target.host)
+        return done.stdout.decode("utf-8", "replace")
+
+
+def _through(error: SourceError, target: Target, hop: Target) -> SourceError:
+    """Return the error of a jump host as that of the host behind it."""
+    kind = Denied if isinstance(error, Denied) else Unreachable
+    return kind(f"not reachable through {hop}: {error}", str(target), error.hint)

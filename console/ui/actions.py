@@ -1,0 +1,112 @@
+"""Everything that a person can ask for: one registry for keys, palette, command line, footer and help.
+
+An action is carried out by the method `act_ID` (dots and dashes as underscores) of the screen, else of the app.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+TABLE_SCREENS = ("fleet", "jobs", "network", "storage", "sources")
+PAGES = ("node", "job", "help", "notices")
+LISTS = TABLE_SCREENS
+ALL = (*TABLE_SCREENS, *PAGES)
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One thing that a person can ask for."""
+
+    id: str
+    """As keymap and command line name it."""
+    keys: tuple[str, ...]
+    """Default keys: a character, or a name as `enter`, `ctrl-d`, `pagedown`."""
+    title: str
+    help: str
+    group: str
+    screens: tuple[str, ...] = ALL
+    """Where it exists."""
+    dangerous: bool = False
+    """Changes the cluster; absent in read-only mode."""
+    argument: str = ""
+    """What follows its name on the command line, in capitals; empty: nothing."""
+    footer: int = 0
+    """Place in the footer; 0: not there."""
+
+    @property
+    def method(self) -> str:
+        """The name of the method that does it."""
+        return "act_" + self.id.replace("-", "_").replace(".", "_")
+
+
+def _screen(number: str, name: str, title: str, about: str) -> Action:
+    return Action(f"screen-{name}", (number,), title, about, "Screens")
+
+
+ACTIONS: tuple[Action, ...] = (
+    _screen("1", "fleet", "Fleet", "every node, as a table or a heat map"),
+    _screen("2", "jobs", "Jobs", "every job of every scheduler"),
+    _screen("4", "network", "Network", "every link of the fleet, worst first"),
+    _screen("5", "storage", "Storage", "every mount and disk of the fleet, worst first"),
+    _screen("9", "sources", "Sources", "where every value comes from, and how that source is doing"),
+    Action("down", ("j", "down"), "Down", "one line down", "Move"),
+    Action("up", ("k", "up"), "Up", "one line up", "Move"),
+    Action("left", ("h", "left"), "Left", "to the columns on the left", "Move"),
+    Action("right", ("l", "right"), "Right", "to the columns on the right", "Move"),
+    Action("top", ("g", "home"), "Top", "to the first line", "Move"),
+    Action("bottom", ("G", "end"), "Bottom", "to the last line", "Move"),
+    Action("half-down", ("ctrl-d",), "Half a page down", "half a page down", "Move"),
+    Action("half-up", ("ctrl-u",), "Half a page up", "half a page up", "Move"),
+    Action("page-down", ("pagedown", "ctrl-f"), "Page down", "a page down", "Move"),
+    Action("page-up", ("pageup", "ctrl-b"), "Page up", "a page up", "Move"),
+    Action("open", ("enter",), "Open", "open what is under the cursor", "Move", footer=1),
+    Action(
+        "back",
+        ("escape",),
+        "Back",
+        "go back; or clear range, filter and marks, one after the other",
+        "Move",
+        footer=9,
+    ),
+    Action("pane", ("tab",), "Next pane", "to the details and back", "Move", LISTS, footer=7),
+    Action(
+        "filter",
+        ("/",),
+        "Filter",
+        "show only what matches: words, field:value, field>80, !word, ~regex~",
+        "Show",
+        LISTS,
+        argument="FILTER",
+        footer=2,
+    ),
+    Action("sort-left", ("<",), "Sort by the column on the left", "sort by the column on the left", "Show", LISTS),
+    Action("sort-right", (">",), "Sort by the next column", "sort by the column on the right", "Show", LISTS, footer=5),
+    Action("sort-reverse", ("S",), "Reverse the order", "reverse the order", "Show", LISTS),
+    Action("sort", (), "Sort by a column", "sort by a column by its name", "Show", LISTS, argument="COLUMN"),
+    Action("columns", ("C",), "Choose columns", "choose columns and their order", "Show", LISTS, argument="COLUMNS"),
+    Action("map", ("m",), "Heat map", "table, then heat map by one measure after the other", "Show", ("fleet",), footer=4),
+    Action("racks", ("b",), "Heat map by rack", "group the heat map by rack, closer together", "Show", ("fleet",)),
+    Action("details", ("i",), "Details", "show or hide the details under the table", "Show", LISTS),
+    Action("zoom", ("z",), "Zoom", "the focused pane alone, and back", "Show", LISTS, footer=8),
+    Action("mark", ("space",), "Mark", "mark or unmark the row, or end a range", "Mark", LISTS, footer=3),
+    Action("mark-range", ("v",), "Mark a range", "begin a range at the cursor; again: mark it", "Mark", LISTS),
+    Action("mark-all", ("a",), "Mark all shown", "mark all rows shown; again: none", "Mark", LISTS),
+    Action("copy", ("y",), "Copy", "copy the marked rows, else the one under the cursor, to the clipboard", "Take along"),
+    Action("write", ("w",), "Write", "write what is shown to a file", "Take along", argument="FILE"),
+    Action("command", (":",), "Command line", "type any action by name; tab completes", "Console"),
+    Action("palette", ("ctrl-p",), "Palette", "search all actions", "Console"),
+    Action("help", ("?", "f1"), "Help", "keys and actions of this screen", "Console", footer=20),
+    Action("pause", ("p",), "Pause", "stop asking, and go on", "Console"),
+    Action("refresh", (), "Pace", "how often what is on screen is asked for; auto: each source's own", "Console", argument="SECONDS"),
+    Action("theme", ("T",), "Theme", "another theme; without a name: the next one", "Console", argument="NAME"),
+    Action("notices", (), "Notices", "all notices since the start", "Console"),
+    Action("suspend", ("ctrl-z",), "Suspend", "back to the shell; fg comes back here", "Console"),
+    Action("quit", ("q", "ctrl-c"), "Leave", "leave the console", "Console", footer=21),
+)  # fmt: skip
+"""Every action, in the order in which help and palette show them."""
+
+
+def by_id(actions: Iterable[Action] = ACTIONS) -> dict[str, Action]:
+    """Return the actions by their ids."""
+    return {action.id: action for action in actions}

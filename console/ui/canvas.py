@@ -1,0 +1,128 @@
+"""Widgets that draw themselves line by line and repaint only the cells that differ."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
+
+from rich.segment import Segment
+from textual.geometry import Region
+from textual.strip import Strip
+from textual.widget import Widget
+
+from console.render.cells import Cell, Run, cell_width, fit
+
+if TYPE_CHECKING:
+    from textual.selection import Selection
+
+    from console.ui.app import QuarterdeckApp
+
+
+class Canvas(Widget, can_focus=False):
+    """A widget of lines on the Line API.
+
+    A subclass gives `draw(y)`; `sync()` draws every visible line anew, compares it with what stands there, and asks
+    for a repaint of the cells that differ: an unchanged screen costs not one byte. It scrolls by itself (a first
+    line, no scroll bars), so that rows that come and go never lead to a new layout of the screen.
+    """
+
+    surface = "background"
+    """The colour of the palette that it stands on."""
+
+    def __init__(self, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self._lines: dict[int, Strip] = {}
+
+    @property
+    def console_app(self) -> QuarterdeckApp:
+        """The app, with its own type."""
+        return cast("QuarterdeckApp", self.app)
+
+    def draw(self, y: int) -> Strip:
+        """Return visible line `y`, counted from 0."""
+        raise NotImplementedError
+
+    def strip(self, runs: Sequence[Run], width: int | None = None, over: str = "") -> Strip:
+        """Return runs as a strip of exactly `width` cells (default: the widget's)."""
+        styles = self.console_app.styles_of_theme
+        wanted = self.size.width if width is None else width
+        segments = [Segment(text, styles.get(style, over, self.surface)) for text, style in runs if text]
+        strip = Strip(segments, sum(cell_width(text) for text, _ in runs))
+        return strip.adjust_cell_length(wanted, styles.get("text", over, self.surface))
+
+    def cells(self, cells: Sequence[Cell], over: str = "") -> Strip:
+        """Return cells that follow one another as a strip of the widget's width, cut with an ellipsis."""
+        width, glyphs = self.size.width, self.console_app.view.glyphs
+        runs: list[Run] = []
+        room = width
+        for cell in cells:
+            for text, style in cell.parts:
+                size = cell_width(text)
+                if size > room:
+                    runs.append((fit(text, room, "left", glyphs.ellipsis), style))
+                    return self.strip(runs, over=over)
+                runs.append((text, style))
+                room -= size
+        return self.strip(runs, over=over)
+
+    def render_line(self, y: int) -> Strip:
+        """Return what stands on a line; called by Textual for the lines that it paints."""
+        strip = self._lines.get(y)
+        if strip is None:
+            strip = self._lines[y] = self.draw(y)
+        return strip
+
+    def sync(self) -> None:
+        """Draw all lines and repaint the cells that changed."""
+        if not self.is_attached or not self.size:
+            return
+        lines = self._lines
+        for y in range(self.size.height):
+            old = lines.get(y)
+            if old is None:
+                # Never painted: Textual will ask for it.
+                continue
+            new = self.draw(y)
+            if new is old:
+                continue
+            lines[y] = new
+            span = changed_span(old, new)
+            if span is not None:
+                self.refresh(Region(span[0], y, span[1] - span[0], 1))
+
+    def redraw(self) -> None:
+        """Draw everything anew: another size, another theme."""
+        self._lines.clear()
+        self.refresh()
+
+    def on_resize(self) -> None:
+        """Draw for the new size."""
+        self.redraw()
+
+    def get_selection(self, selection: Selection) -> tuple[str, str] | None:
+        """Return the text that the mouse selected, as it stands on screen."""
+        text = "\n".join(self.render_line(y).text.rstrip() for y in range(self.size.height))
+        return selection.extract(text), "\n"
+
+    def selection_updated(self, selection: Selection | None) -> None:
+        """Leave the picture as it is: a selection is copied, not painted."""
+
+
+def changed_span(old: Strip, new: Strip) -> tuple[int, int] | None:
+    """Return the cells from the first to past the last that differ, None when all are equal."""
+    one, other = list(old), list(new)
+    start = 0
+    left = 0
+    while left < min(len(one), len(other)) and one[left] == other[left]:
+        start += one[left].cell_length
+        left += 1
+    if left == len(one) == len(other):
+        return None
+    end = max(old.cell_length, new.cell_length)
+    right = 1
+    while right <= min(len(one), len(other)) - left and one[-right] == other[-right]:
+        end -= one[-right].cell_length
+        right += 1
+    return start, max(end, start + 1)
+
+

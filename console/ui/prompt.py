@@ -1,0 +1,148 @@
+"""The line for filters and commands, with history and completion."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+from textual.events import Key
+from textual.message import Message
+from textual.strip import Strip
+from textual.widgets import Input
+
+from console.render.cells import Cell
+from console.ui.canvas import Canvas
+
+
+class Sign(Canvas):
+    """The character that says what the line is for."""
+
+    surface = "surface"
+
+    def __init__(self, text: str) -> None:
+        super().__init__(id="sign")
+        self._text = text
+
+    def draw(self, y: int) -> Strip:  # noqa: ARG002 - there is one line
+        """Return the line."""
+        return self.cells((Cell(f" {self._text}", "key"),))
+
+
+class _Line(Input):
+    """An input that leaves the keys of history, completion and leaving to the prompt."""
+
+    async def _on_key(self, event: Key) -> None:
+        prompt = self.parent
+        if isinstance(prompt, Prompt) and prompt.take_key(event.key):
+            event.stop()
+            event.prevent_default()
+            return
+        await super()._on_key(event)
+
+
+class Prompt(Horizontal):
+    """One line of input above the status line. It says what is typed, what is entered, and that it is left."""
+
+    class Typed(Message):
+        """The text changed."""
+
+        def __init__(self, sign: str, text: str) -> None:
+            super().__init__()
+            self.sign, self.text = sign, text
+
+    class Entered(Message):
+        """Enter was pressed."""
+
+        def __init__(self, sign: str, text: str) -> None:
+            super().__init__()
+            self.sign, self.text = sign, text
+
+    class Left(Message):
+        """Escape was pressed."""
+
+        def __init__(self, sign: str) -> None:
+            super().__init__()
+            self.sign = sign
+
+    def __init__(
+        self,
+        sign: str,
+        text: str,
+        history: list[str],
+        complete: Callable[[str], Sequence[str]] | None = None,
+    ) -> None:
+        super().__init__(id="prompt")
+        self.sign = sign
+        self._line = _Line(value=text, compact=True, select_on_focus=False)
+        self._history = history
+        self._at = len(history)
+        self._draft = text
+        self._complete = complete
+        self._offers: list[str] = []
+
+    def compose(self) -> ComposeResult:
+        """Put the sign before the line."""
+        yield Sign(self.sign)
+        yield self._line
+
+    def on_mount(self) -> None:
+        """Take the keys."""
+        self._line.focus()
+        self._line.cursor_position = len(self._line.value)
+
+    @property
+    def text(self) -> str:
+        """What is typed."""
+        return self._line.value
+
+    def take_key(self, key: str) -> bool:
+        """Take a key that is not for the text; whether it was one."""
+        if key != "tab":
+            self._offers = []
+        match key:
+            case "escape":
+                self.post_message(self.Left(self.sign))
+            case "backspace" if not self._line.value:
+                self.post_message(self.Left(self.sign))
+            case "up":
+                self._recall(-1)
+            case "down":
+                self._recall(1)
+            case "tab":
+                self._next_offer()
+            case _:
+                return False
+        return True
+
+    def _recall(self, by: int) -> None:
+        if self._at == len(self._history):
+            self._draft = self._line.value
+        self._at = min(max(self._at + by, 0), len(self._history))
+        self._set(self._history[self._at] if self._at < len(self._history) else self._draft)
+
+    def _next_offer(self) -> None:
+        if not self._offers and self._complete is not None:
+            self._offers = list(self._complete(self._line.value))
+        if self._offers:
+            self._offers.append(self._offers.pop(0))
+            self._set(self._offers[-1])
+
+    def _set(self, text: str) -> None:
+        self._line.value = text
+        self._line.cursor_position = len(text)
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Tell the screen."""
+        event.stop()
+        self.post_message(self.Typed(self.sign, event.value))
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Tell the screen, and remember."""
+        event.stop()
+        text = event.value.strip()
+        if text:
+            if text in self._history:
+                self._history.remove(text)
+            self._history.append(text)
+        self.post_message(self.Entered(self.sign, text))

@@ -1,0 +1,135 @@
+"""What all screens share: header, status line, keys, the prompt, and room that may become too small."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, cast
+
+from textual.app import ComposeResult
+from textual.events import Key, Resize
+from textual.screen import Screen
+from textual.widget import Widget
+
+from console.model import Attention
+from console.ui.bars import HeaderBar, StatusBar
+from console.ui.canvas import Canvas
+from console.ui.keymap import key_of
+from console.ui.panes import TooSmall
+from console.ui.prompt import Prompt
+
+if TYPE_CHECKING:
+    from console.ui.app import QuarterdeckApp
+
+LEAST_WIDTH, LEAST_HEIGHT = 40, 8
+
+
+class BaseScreen(Screen[None]):
+    """Header, body and status line. Actions are methods `act_…(argument)`; what is missing here the app does."""
+
+    AUTO_FOCUS = ""
+    BINDINGS = []  # noqa: RUF012 - the type is Textual's
+    kind = ""
+    """Its name in the registry of actions."""
+
+    @property
+    def console_app(self) -> QuarterdeckApp:
+        """The app, with its own type."""
+        return cast("QuarterdeckApp", self.app)
+
+    def compose(self) -> ComposeResult:
+        """Stack header, body and status line."""
+        self.header = HeaderBar(self.kind)
+        self.status = StatusBar(self.kind)
+        yield TooSmall(id="too-small")
+        yield self.header
+        yield from self.body()
+        yield self.status
+
+    def body(self) -> Iterable[Widget]:
+        """Yield what stands between header and status line."""
+        return ()
+
+    def on_resize(self, event: Resize) -> None:
+        """Give the header as many lines as there is room for."""
+        width, height = event.size
+        self.set_class(width < LEAST_WIDTH or height < LEAST_HEIGHT, "-too-small")
+        self.header.styles.height = 4 if height >= 30 else 3 if height >= 14 else 2
+        self.arrange(width, height)
+
+    def arrange(self, width: int, height: int) -> None:
+        """Give the panes of the body their sizes."""
+
+    # ---- keys
+
+    def on_key(self, event: Key) -> None:
+        """Do what the key means on this screen."""
+        if self.prompt is not None:
+            return
+        action = self.console_app.keymap.find(key_of(event.key, event.character), self.kind)
+        if action is not None:
+            event.stop()
+            event.prevent_default()
+            self.console_app.perform(action.id)
+
+    @property
+    def prompt(self) -> Prompt | None:
+        """The open line of input."""
+        return next(iter(self.query(Prompt)), None)
+
+    def ask(self, prompt: Prompt) -> None:
+        """Open a line of input above the status line."""
+        if self.prompt is None:
+            self.mount(prompt, before=self.status)
+
+    def close_prompt(self) -> None:
+        """Close the line of input."""
+        prompt = self.prompt
+        if prompt is not None:
+            self.set_focus(None)
+            prompt.remove()
+
+    def act_command(self, argument: str) -> None:  # noqa: ARG002
+        """Open the command line."""
+        app = self.console_app
+        self.ask(Prompt(":", "", app.command_history, app.commands.complete))
+
+    def on_prompt_entered(self, event: Prompt.Entered) -> None:
+        """Carry out a command."""
+        if event.sign == ":":
+            self.close_prompt()
+            if event.text:
+                self.console_app.commands.run(event.text)
+
+    def on_prompt_typed(self, event: Prompt.Typed) -> None:
+        """Say what the command does."""
+        if event.sign == ":":
+            self.console_app.say_quietly(self.console_app.commands.explain(event.text))
+
+    def on_prompt_left(self, event: Prompt.Left) -> None:
+        """Close the line."""
+        self.console_app.say_quietly(None)
+        self.close_prompt()
+
+    # ---- what is shown
+
+    def tick(self) -> None:
+        """Show what changed; called a few times a second while this screen is on top, and after an action."""
+        self.header.sync()
+        self.status.sync()
+
+    def repaint(self) -> None:
+        """Draw everything anew: another theme."""
+        for canvas in self.query(Canvas):
+            canvas.redraw()
+
+    def attention(self) -> Attention:
+        """Return what is on screen, marked and selected."""
+        return Attention()
+
+    def picture(self) -> str:
+        """Return what is shown as text, for a file."""
+        return ""
+
+    def on_screen_resume(self) -> None:
+        """Catch up with what changed meanwhile."""
+        self.call_after_refresh(self.tick)

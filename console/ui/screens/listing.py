@@ -1,0 +1,241 @@
+"""A screen of one table: rows, filter line, details under it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from textual.widget import Widget
+
+from console.errors import UsageError
+from console.model import Attention
+from console.render.cells import Cell, Run, fit
+from console.render.filter import compile_filter
+from console.render.tables import TABLES, Column, RowId
+from console.ui.model import RowModel
+from console.ui.panes import LinesPane, Row, Rule
+from console.ui.prompt import Prompt
+from console.ui.screens.base import BaseScreen
+from console.ui.screens.handlers import Arranging, Filtering, Marking, Motions, Pane
+from console.ui.table import RecordTable
+
+SLICE_S = 0.003
+"""How long rows are sorted at a stretch, and how long keys then have the loop for themselves."""
+ROOM_FOR_DETAILS = 32
+"""Lines from which on the details are shown without being asked for."""
+
+
+class ListScreen(BaseScreen):
+    """One table of `console.render.tables`."""
+
+    def __init__(self, kind: str, columns: Sequence[str] | None) -> None:
+        super().__init__()
+        self.kind = kind
+        self._columns = columns
+        self.filter_text = ""
+        self.filter_error: str | None = None
+        self.filter_history: list[str] = []
+        self.wants_details: bool | None = None
+        """What the user said; None: by the room."""
+        self.zoomed = False
+        self.in_details = False
+        self._working = False
+        self.handlers = (Motions(self), Marking(self), Arranging(self), Filtering(self))
+
+    def body(self) -> Iterable[Widget]:
+        """Yield the table, and the details under a rule."""
+        app = self.console_app
+        self.model = RowModel(TABLES[self.kind], app.view)
+        self.table = RecordTable(self.model, self._columns)
+        self.rule = Rule()
+        self.details = LinesPane("details", "surface")
+        yield self.table
+        yield self.rule
+        yield self.details
+
+    def on_mount(self) -> None:
+        """Begin to sort."""
+        self.work()
+
+    # ---- rows
+
+    def tick(self) -> None:
+        """Take what the store changed, and show it."""
+        model = self.model
+        self.table.forget(model.pull())
+        model.refresh_keys()
+        self.work()
+        self.table.note = self._note()
+        self.table.update()
+        self.header.place = self._place()
+        self._show_details()
+        super().tick()
+
+    def work(self) -> None:
+        """Go on sorting in the background until all is in order."""
+        if self.model.busy and not self.model.step(SLICE_S) or self.model.busy:
+            if not self._working:
+                self._working = True
+                self.run_worker(self._work(), group="sort", exit_on_error=False)
+
+    async def _work(self) -> None:
+        try:
+            shown = 0
+            while self.model.busy:
+                changed = self.model.step(SLICE_S)
+                shown += 1
+                if changed and (shown % 8 == 0 or not self.model.busy):
+                    self.table.update()
+                    self.header.place = self._place()
+                    self.header.sync()
+                await asyncio.sleep(SLICE_S)
+        finally:
+            self._working = False
+
+    def _note(self) -> Sequence[Run]:
+        """Say why there is nothing to see, in one or more lines."""
+        store = self.console_app.view.store
+        if self.model.busy:
+            return (("reading ...", "muted"),)
+        if self.filter_text:
+            if self.model.total:
+                return ((f"no {self.model.table.noun} matches {self.filter_text}", "warn"), ("esc clears the filter", "muted"))
+        lines: list[Run] = []
+        for status in list(store.sources.values())[: max(self.table.rows_high // 2, 1)]:
+            style = "muted" if status.state.value in ("connecting", "ok") else "warn"
+            text = f"{status.name}: {status.state.value}"
+            lines.append((f"{text}: {status.error}" if status.error else text, style))
+            if status.hint:
+                lines.append((f"  {status.hint}", "info"))
+        if not lines:
+            return (("connecting ...", "muted"),)
+        return ((self.model.table.empty, "muted"), *lines)
+
+    def _place(self) -> tuple[Cell, ...]:
+        model, table = self.model, self.table
+        count, total = len(model), model.total
+        cells: list[Cell] = []
+        progress = model.progress
+        if progress is not None:
+            cells.append(Cell(f"sorting {progress:4.0%}  ", "info"))
+        if table.range_start is not None:
+            cells.append(Cell(f"range {len(table.range_ids())}  ", "accent"))
+        if table.marks:
+            cells.append(Cell(f"{len(table.marks)} marked  ", "accent"))
+        if self.filter_text:
+            text = fit(self.filter_text, min(24, len(self.filter_text)))
+            cells.append(Cell(f"/{text}  ", "bad" if self.filter_error else "warn"))
+        of = f"{count:,} of {total:,}" if count != total else f"{total:,}"
+        at = f"{table.index + 1:,}/" if count else ""
+        cells.append(Cell(f"{at}{of}", "muted"))
+        return tuple(cells)
+
+    # ---- panes
+
+    @property
+    def details_open(self) -> bool:
+        """Whether the details are shown."""
+        if self.zoomed:
+            return self.in_details
+        if self.wants_details is not None:
+            return self.wants_details
+        return self.size.height >= ROOM_FOR_DETAILS
+
+    def arrange(self, width: int, height: int) -> None:  # noqa: ARG002
+        """Share the height between table and details."""
+        opened = self.details_open
+        alone = self.zoomed and self.in_details
+        self.details.display = self.rule.display = opened
+        self.main_pane.display = not alone
+        self.rule.display = opened
+        self.details.styles.height = "1fr" if alone else max(5, min(14, height // 4))
+
+    @property
+    def main_pane(self) -> Widget:
+        """What stands over the details."""
+        return self.table
+
+    def _show_details(self) -> None:
+        if not self.details_open:
+            return
+        self.rule.title = self.detail_title()
+        self.rule.sync()
+        self.details.show(self.detail_rows())
+
+    def detail_title(self) -> tuple[Cell, ...]:
+        """Return the title of the details."""
+        row_id = self.table.cursor
+        if row_id is None:
+            return ()
+        name = row_id if isinstance(row_id, str) else " ".join(row_id)
+        return (Cell(name, "title"),)
+
+    def detail_rows(self) -> list[Row]:
+        """Return the lines about the row under the cursor."""
+        row_id = self.table.cursor
+        if row_id is None:
+            return []
+        row = self.model.table.row(self.model.view, row_id)
+        if row is None:
+            return [Row((Cell("it is gone", "muted"),))]
+        rows: list[Row] = []
+        for column in self.model.table.columns:
+            rows.append(Row((Cell(fit(column.title, 12), "label"), *[Cell(text, style) for text, style in column.cell(row).parts])))
+        return rows
+
+    def on_record_table_moved(self) -> None:
+        """Show the details of another row from their beginning."""
+        self.details.rewind()
+        self._show_details()
+        self.header.place = self._place()
+        self.header.sync()
+
+    def on_record_table_opened(self) -> None:
+        """Open a row that was clicked twice."""
+        self.console_app.perform("open")
+
+    def on_record_table_sort_asked(self, event: RecordTable.SortAsked) -> None:
+        """Sort by a title that was clicked; again: the other way."""
+        if event.column == self.model.column.id:
+            self.sort(self.model.column, not self.model.descending)
+        else:
+            self.sort_by(event.column)
+
+    @property
+    def pane(self) -> Pane:
+        """What the keys for moving move."""
+        return self.details if self.in_details and self.details_open else self.main_pane
+
+    def sort(self, column: Column[Any], descending: bool) -> None:
+        """Sort by a column."""
+        self.model.sort_by(column, descending)
+        self.table.redraw()
+        self.work()
+
+    def sort_by(self, name: str) -> None:
+        """Sort by a column by its name: numbers from the greatest, text from A. UsageError when there is none."""
+        column = self.model.table.column(name)
+        numbers = column.unit != "text" or column.order is not None and column.id == "state"
+        self.sort(column, numbers)
+
+    def set_filter(self, text: str) -> None:
+        """Show only what matches; an error in it is shown, and the filter before stays."""
+        self.filter_text = text
+        try:
+            predicate = compile_filter(text, self.model.table) if text.strip() else None
+        except UsageError as error:
+            self.filter_error = f"{error}. {error.hint}" if error.hint else str(error)
+            return
+        self.filter_error = None
+        self.model.filter_by(predicate)
+        self.work()
+
+    def rearrange(self) -> None:
+        """Share the height again after a pane was opened, closed or zoomed."""
+        self.arrange(self.size.width, self.size.height)
+        self.table.active = not (self.in_details and self.details_open)
+        self.details.active = not self.table.active
+        self.refresh(layout=True)
+        self.call_after_refresh(self.tick)
+        self.call_after_refresh(self.repaint)

@@ -1,0 +1,200 @@
+"""The simulated cluster as a backend: inventory, queue and telemetry like any other's."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from console.model import Attention, Cluster, ClusterKind, Job, Node, Records, Sample
+from console.plugin import Check, CheckState
+from plugins.simulated.records import job_record, node_record, queue_records, reservation_record
+from plugins.simulated.samples import Sampler
+from plugins.simulated.state import SimJob
+from plugins.simulated.tables import Tables
+from plugins.simulated.world import TICK_S, World
+
+SLICE_S = 0.004
+"""How long the event loop is held at a time."""
+CATCH_UP_TICKS = 60
+"""A longer absence (a suspended laptop, a pause) is not lived through: the cluster stood still meanwhile."""
+SAMPLES_PER_S = 500
+"""Samples beyond those of attention: 1,000 nodes every two seconds, larger clusters in rotation."""
+
+Item = TypeVar("Item")
+Key = TypeVar("Key")
+
+
+class SimulatedBackend:
+    """A cluster that does not exist. Its capabilities never fail and ask nothing of anybody."""
+
+    kind = ClusterKind.SIMULATED
+    requests_per_minute: float | None = None
+    inventory_period_s = 2.0
+    jobs_period_s = 2.0
+    telemetry_period_s = 2.0
+
+    def __init__(self, cluster: str, world: World, now: Callable[[], float]) -> None:
+        self.cluster = cluster
+        self._world = world
+        self._now = now
+        self._sampler = Sampler(world, Tables(world.seed))
+        self._origin: float | None = None
+        self._moving = asyncio.Lock()
+        self._nodes_listed = False
+        self._jobs_listed = False
+        self._cursor = 0
+
+    # ---- capabilities
+
+    async def inventory(self) -> Records:
+        """Return all nodes, queues and reservations the first time; then only what changed."""
+        await self._advance()
+        world = self._world
+        origin = self._at(0)
+        changed, reservations = world.take_nodes()
+        first = not self._nodes_listed
+        try:
+            indices: Iterable[int] = range(len(world.nodes)) if first else list(changed)
+            nodes = await _sliced(indices, self._node)
+        except BaseException:
+            # Cancelled half-way: what was taken is still news.
+            world.changes.nodes.update(changed)
+            world.changes.reservations |= reservations
+            raise
+        complete: tuple[str, ...] = ("reservations",) if reservations or first else ()
+        if first:
+            self._nodes_listed = True
+            complete = ("nodes", "queues", "reservations")
+        return Records(
+            cluster=Cluster(name=self.cluster, kind=self.kind, version=f"seed {world.seed}"),
+            nodes=tuple(nodes),
+            queues=queue_records(world.pools, world.machines, self.cluster) if first else (),
+            reservations=tuple(
+                [
+                    reservation_record(fault, name, world.machines, self.cluster, origin)
+                    for name, fault in world.faults.reservations.items()
+                ]
+            )
+            if reservations or first
+            else (),
+            complete=complete,
+            detail="simulated; nothing here exists",
+        )
+
+    async def jobs(self) -> Records:
+        """Return all jobs the first time; then what changed and what is gone."""
+        await self._advance()
+        world = self._world
+        changed, gone = world.take_jobs()
+        first = not self._jobs_listed
+        try:
+            source = list(world.scheduler.jobs.values()) if first else list(changed.values())
+            jobs = await _sliced(source, self._job)
+        except BaseException:
+            # Cancelled half-way: what was taken is still news.
+            world.changes.jobs.update(changed)
+            world.changes.gone.update(gone)
+            raise
+        self._jobs_listed = True
+        return Records(
+            jobs=tuple(jobs),
+            gone_jobs=() if first else tuple(gone),
+            complete=("jobs",) if first else (),
+            detail="simulated; nothing here exists",
+        )
+
+    async def telemetry(self, attention: Attention) -> Records:
+        """Return samples: of the nodes that have attention, then of as many others in turn as are due."""
+        await self._advance()
+        world = self._world
+        wanted: dict[int, None] = {}
+        selected = (attention.selected,) if attention.selected else ()
+        for name in (*selected, *attention.visible, *attention.marked):
+            index = world.by_name.get(name)
+            if index is not None:
+                wanted[index] = None
+        total = len(world.nodes)
+        for _ in range(min(total, int(SAMPLES_PER_S * self.telemetry_period_s))):
+            wanted[self._cursor] = None
+            self._cursor = (self._cursor + 1) % total
+        samples = await _sliced(wanted, self._sample)
+        return Records(
+            samples=tuple([sample for sample in samples if sample is not None]),
+            detail="simulated; nothing here exists",
+        )
+
+    async def doctor(self) -> list[Check]:
+        """Say that there is nothing to mend."""
+        world = self._world
+        await self._advance()
+        return [
+            Check(
+                subject=f"simulated cluster {self.cluster}",
+                state=CheckState.OK,
+                detail=f"{len(world.nodes)} nodes, {len(world.scheduler.jobs)} jobs, seed {world.seed}",
+            )
+        ]
+
+    async def close(self) -> None:
+        """Nothing is held open."""
+
+    # ---- inside
+
+    def _at(self, tick: int) -> float:
+        return (self._origin or 0.0) + tick * TICK_S
+
+    def _node(self, index: int) -> Node:
+        node = self._world.nodes[index]
+        return node_record(node, self._world.pools[node.at.pool], self.cluster, self._at(0))
+
+    def _job(self, job: SimJob) -> Job:
+        world = self._world
+        return job_record(
+            job,
+            world.scheduler,
+            world.machines,
+            cluster=self.cluster,
+            origin=self._at(0),
+            tick=world.tick,
+        )
+
+    def _sample(self, index: int) -> Sample | None:
+        return self._sampler.sample(self._world.nodes[index], self._at(self._world.tick))
+
+    async def _advance(self) -> None:
+        """Bring the world to the tick that the clock says."""
+        async with self._moving:
+            now = self._now()
+            if self._origin is None:
+                self._origin = float(int(now))
+            world = self._world
+            began = time.perf_counter()
+            for _ in world.build():
+                if time.perf_counter() - began > SLICE_S:
+                    await asyncio.sleep(0)
+                    began = time.perf_counter()
+            due = int((now - self._origin) / TICK_S) - world.tick
+            if due > CATCH_UP_TICKS or due < 0:
+                self._origin += (due - 1) * TICK_S
+                # Every time in every record moves with the origin, so everything is told anew.
+                self._nodes_listed = self._jobs_listed = False
+                due = 1
+            for _ in range(due):
+                world.step()
+                if time.perf_counter() - began > SLICE_S:
+                    await asyncio.sleep(0)
+                    began = time.perf_counter()
+
+
+async def _sliced(source: Iterable[Key], make: Callable[[Key], Item]) -> list[Item]:
+    """Return what `make` makes of every item, letting others run in between."""
+    made: list[Item] = []
+    began = time.perf_counter()
+    for at, item in enumerate(source):
+        made.append(make(item))
+        if at & 15 == 15 and time.perf_counter() - began > SLICE_S:
+            await asyncio.sleep(0)
+            began = time.perf_counter()
+    return made

@@ -1,0 +1,107 @@
+"""The command lines that are run, and nothing else: pure, no I/O.
+
+Every command runs under `env`, so that what the user (or the profile of a login node) has set for the eyes of a
+person – formats, filters, another cluster, a language – cannot change what is read here, and so that the same words
+work on this host and through any remote shell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from console.errors import ConfigError
+from plugins.slurm.settings import SlurmSettings
+
+_UNSET = (
+    *("SLURM_CLUSTERS", "SLURM_DEBUG_FLAGS", "SLURM_JSON", "SLURM_YAML", "SLURM_TOPO_LEN"),
+    *(
+        f"SQUEUE_{name}"
+        for name in (
+            *("ACCOUNT", "ALL", "ARRAY", "EXPAND_PATTERNS", "FEDERATION", "FORMAT", "FORMAT2", "LICENSES", "LOCAL"),
+            *("NAMES", "PARTITION", "PRIORITY", "QOS", "SIBLING", "SORT", "STATES", "USERS"),
+        )
+    ),
+    *(f"SCONTROL_{name}" for name in ("ALL", "FEDERATION", "FUTURE", "LOCAL", "SIBLING")),
+)
+"""SLURM_CONF, SLURM_JWT and SLURM_CONF_SERVER stay: they say which cluster, and who is asking."""
+
+MACHINE_FIELDS = (
+    *("JobArrayID", "JobID", "State", "Reason", "UserName", "Account", "Partition", "QOS", "NumNodes", "NumCPUs"),
+    *("NumTasks", "PriorityLong", "SubmitTime", "StartTime", "EndTime", "TimeLimit", "tres-alloc", "tres-per-job"),
+    *("tres-per-node", "tres-per-socket", "tres-per-task", "NodeList", "Reservation", "Dependency"),
+)
+"""Fields of squeue whose text no user can choose freely."""
+FREE_FIELDS = ("WorkDir", "Comment", "Name")
+"""Fields that hold whatever a user wrote, newlines and separators included."""
+SEPARATOR = "\x1f"
+
+QUEUE_COST = 2
+"""REQUEST_JOB_INFO and REQUEST_PARTITION_INFO, by sdiag."""
+NODES_COST = 2
+"""REQUEST_NODE_INFO and REQUEST_PARTITION_INFO."""
+PARTITIONS_COST = 1
+RESERVATIONS_COST = 1
+DIAG_COST = 1
+
+
+class Commands:
+    """Builds the argument vectors of one cluster."""
+
+    def __init__(self, settings: SlurmSettings, slurm_conf: str | None) -> None:
+        """ConfigError when a path cannot be one."""
+        for key, path in (("slurm_conf", slurm_conf), ("bin", settings.bin)):
+            if path is not None and (not path.startswith(("/", "~/") if key == "bin" else "/") or "\0" in path):
+                raise ConfigError(f"{key} must be an absolute path", path, f'for example {key} = "/opt/slurm/{key}"')
+        if settings.bin is not None and settings.bin.startswith("~"):
+            raise ConfigError("bin must be an absolute path", settings.bin, 'for example bin = "/opt/slurm/bin"')
+        self._bin = settings.bin
+        words = ["env"]
+        for name in _UNSET:
+            words += ("-u", name)
+        words += ("LC_ALL=C", "SLURM_TIME_FORMAT=%s", "SLURM_BITSTR_LEN=0")
+        if slurm_conf is not None:
+            words.append(f"SLURM_CONF={slurm_conf}")
+        self._env = tuple(words)
+
+    def program(self, name: str) -> str:
+        """Return how this program is called."""
+        return f"{self._bin.rstrip('/')}/{name}" if self._bin else name
+
+    def _command(self, program: str, *arguments: str) -> list[str]:
+        return [*self._env, self.program(program), *arguments]
+
+    def queue(self, nonce: str, machine_fields: Sequence[str] = MACHINE_FIELDS) -> list[str]:
+        """List all jobs: machine fields, each ended by SEPARATOR, then FREE_FIELDS, each ended by the nonce.
+
+        Arrays stay folded as squeue folds them: one row for what waits, one for each task that runs.
+        """
+        words = [f"{name}:{SEPARATOR}" for name in machine_fields] + [f"{name}:{nonce}" for name in FREE_FIELDS]
+        return self._command("squeue", "--noheader", "--all", "--local", "-O", ",".join(words))
+
+    def nodes(self) -> list[str]:
+        """List all nodes, one a line, with the GRES in use."""
+        return self._command("scontrol", "--all", "--local", "--details", "--oneliner", "show", "node")
+
+    def partitions(self) -> list[str]:
+        """List all partitions, one a line."""
+        return self._command("scontrol", "--all", "--local", "--oneliner", "show", "partition")
+
+    def reservations(self) -> list[str]:
+        """List all reservations, one a line."""
+        return self._command("scontrol", "--all", "--local", "--oneliner", "show", "reservation")
+
+    def config(self) -> list[str]:
+        """Show the configuration that slurmctld runs with."""
+        return self._command("scontrol", "--local", "show", "config")
+
+    def ping(self) -> list[str]:
+        """Ask every controller whether it is there."""
+        return self._command("scontrol", "--local", "ping")
+
+    def diag(self) -> list[str]:
+        """Show the counters of slurmctld."""
+        return self._command("sdiag")
+
+    def version(self, program: str) -> list[str]:
+        """Say which release a client program is of; asks nobody."""
+        return self._command(program, "--version")

@@ -1,0 +1,38 @@
+"""Times as Slurm prints them under SLURM_TIME_FORMAT=%s, and its durations."""
+
+from __future__ import annotations
+
+import re
+
+_DURATION = re.compile(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", re.ASCII)
+_DAYS_ONLY = re.compile(r"(?:(\d+)-(\d+))|(\d+)", re.ASCII)
+UNLIMITED = "unlimited"
+FAR_FUTURE = 1 << 40
+
+
+def epoch(text: str) -> float | None:
+    """Return Unix seconds; None for `N/A`, `Unknown`, `None`, 0 and anything that is no plain number."""
+    if text.isascii() and text.isdigit() and len(text) < 13:
+        value = int(text)
+        return float(value) if 0 < value < FAR_FUTURE else None
+    return None
+
+
+def duration(text: str) -> float | None:
+    """Return the seconds of `10:00`, `1:00:00`, `2-00:00:00`, `1-12` or minutes; None for anything else."""
+    if match := _DURATION.fullmatch(text):
+        days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+        return float(days * 86400 + hours * 3600 + minutes * 60 + seconds)
+    if match := _DAYS_ONLY.fullmatch(text):
+        if match[3] is not None:
+            return float(match[3]) * 60.0
+        return float(int(match[1]) * 86400 + int(match[2]) * 3600)
+    return None
+
+
+def limit(text: str) -> tuple[float | None, str | None]:
+    """Return (seconds, None), or (None, why there are none)."""
+    seconds = duration(text)
+    if seconds is not None:
+        return seconds, None
+    return None, UNLIMITED if text.upper() in ("UNLIMITED", "INFINITE") else "not told by Slurm"
