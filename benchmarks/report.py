@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import sys
@@ -52,6 +53,8 @@ class Part:
 
 def number(value: float) -> str:
     """Return three significant digits without an exponent."""
+    if math.isnan(value):
+        return "never"
     if value >= 100:
         return f"{value:,.0f}"
     return f"{value:.3g}" if value >= 0.001 or value == 0 else f"{value:.6f}"

@@ -1,7 +1,11 @@
-"""Everything below the screen: `headless.py NODES` runs a session on a simulated cluster until it is ended."""
+"""Everything below the screen, until it is ended: `headless.py [--simulate N] [--hosts NODESET --ssh-config FILE]`.
+
+Now and then it prints how many of its nodes have a sample.
+"""
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import os
 import sys
@@ -14,21 +18,32 @@ VISIBLE = 44
 """Nodes that a screen of 48 lines shows."""
 
 
-async def main(nodes: int) -> None:
+async def main(overrides: Overrides) -> None:
     """Run it as the console does, with the attention of one screen."""
-    session = Session(load(Overrides(simulate=f"{nodes}:7"), os.environ))
+    session = Session(load(overrides, os.environ))
     await session.start()
     try:
         changes = session.store.subscribe()
-        session.attend(Attention(visible=tuple(f"gpu{number:04d}" for number in range(1, VISIBLE + 1))))
         while True:
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(0.25)
+            nodes = session.store.nodes
+            session.attend(Attention(visible=tuple(nodes)[:VISIBLE]))
             for seen in (changes.nodes, changes.jobs, changes.sources):
                 seen.clear()
-            print(f"{len(session.store.nodes)} nodes, {len(session.store.jobs)} jobs", flush=True)
+            live = sum(view.sample is not None for view in nodes.values())
+            print(f"{live}/{len(nodes)} live", flush=True)
     finally:
         await session.close()
 
 
+def overrides(arguments: list[str]) -> Overrides:
+    """Read the options, which are named as those of `qd`."""
+    parser = argparse.ArgumentParser()
+    for option in ("--simulate", "--hosts", "--ssh-config"):
+        parser.add_argument(option)
+    found = parser.parse_args(arguments)
+    return Overrides(simulate=found.simulate, hosts=found.hosts, ssh_config=found.ssh_config)
+
+
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1])))
+    asyncio.run(main(overrides(sys.argv[1:])))

@@ -9,7 +9,7 @@ from console.model.identity import Identity
 from console.store.merged import Merged
 from console.store.view import JobKey
 
-SLICE = 2048
+SLICE = 1024
 """Jobs between two steps."""
 
 ON_NODES = frozenset({JobState.RUNNING, JobState.COMPLETING, JobState.SUSPENDED})
@@ -53,10 +53,13 @@ class JobTable:
                 changed, nodes = set(), set()
         gone = self._merged.absent(source, listed) if complete else []
         gone += [(cluster, job_id) for job_id in records.gone_jobs]
-        for key in gone:
+        for count, key in enumerate(gone, 1):
             if self._merged.drop(source, key):
                 changed.add(key)
                 self._index(key, nodes)
+            if count % SLICE == 0:
+                yield changed, nodes
+                changed, nodes = set(), set()
         yield changed, nodes
 
     def _index(self, key: JobKey, touched: set[str]) -> None:

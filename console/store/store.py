@@ -29,7 +29,7 @@ from console.store.merged import Merged
 from console.store.totals import Totals
 from console.store.view import PLAIN_KINDS, JobKey, NodeView, derive_state
 
-SLICE = 2048
+SLICE = 1024
 """Records that `apply_steps` takes before it lets others run (samples: one for sixteen)."""
 FLEET_STEP_S = 2.0
 """Time between two points of the fleet's history."""
@@ -247,8 +247,10 @@ class Store:
         if "nodes" in records.complete:
             listed = {node.name for node in records.nodes}
             gone += [name for name in names if name not in listed]
-        for name in gone:
+        for count, name in enumerate(gone, 1):
             self._drop_facet(source, name, seen)
+            if count % SLICE == 0:
+                yield
 
     def _add_node(self, key: str, source: str, node: Node, seen: Changes) -> None:
         view = self.nodes[key] = NodeView(key, {source: node})

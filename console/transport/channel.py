@@ -108,10 +108,10 @@ class Session(asyncssh.SSHClientSession[bytes]):
             self.chan.write(data)
             async with asyncio.timeout(_WRITE_TIMEOUT_S):
                 await self._may_write.wait()
-        except OSError:
-            raise self.end_error() from None
         except TimeoutError:
             raise TimedOut(f"the program takes no input for {_WRITE_TIMEOUT_S:g} s", self.host) from None
+        except OSError:
+            raise self.end_error() from None
 
     def send_eof(self) -> None:
         """End its standard input."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import errno
+import os
 import shlex
 import socket
 from dataclasses import dataclass, field
@@ -115,7 +116,8 @@ def _socket_error(error: OSError, attempt: Attempt) -> SourceError:
     }
     if isinstance(error, ConnectionResetError | BrokenPipeError):
         return _dropped_error(error, attempt)
-    what = clean(error.strerror or str(error)).lower()
+    # asyncio puts words of its own into strerror.
+    what = os.strerror(error.errno).lower() if error.errno else clean(str(error))
     return Unreachable(what, attempt.where, hints.get(error.errno or 0, ""))
 
 

@@ -97,10 +97,6 @@ class TransportPool:
         return transport
 
     async def _connect(self, chain: tuple[Target, ...]) -> asyncssh.SSHClientConnection:
-        if len(chain) > _MAX_HOPS:
-            raise Unreachable(
-                "the jump hosts lead in a circle", str(chain[-1]), "check ProxyJump in the ssh configuration"
-            )
         if self._connector is None:
             await load_asyncssh()
             from console.transport.connect import Connector
@@ -108,19 +104,31 @@ class TransportPool:
             self._connector = self._connector or Connector(Gate(self._max_connects), self._timeout_s)
         async with self._connector.gate.slot():
             options = await self._resolve(chain[-1])
-        return await self._connector.connect(options, await self._tunnel(chain, options))
+            route = chain if len(chain) > 1 else await self._route(chain[0], options)
+        tunnel = await self._tunnel(route) if len(route) > 1 else None
+        return await self._connector.connect(options, tunnel)
 
-    async def _tunnel(
-        self, chain: tuple[Target, ...], options: HostOptions
-    ) -> asyncssh.SSHClientConnection | None:
-        """Return the connection to the last jump host before this one, None when it is reached directly."""
-        hops = chain[:-1] or tuple(hop for hop in options.proxy_jump if hop != chain[-1])
-        if not hops:
-            return None
+    async def _route(self, target: Target, options: HostOptions) -> tuple[Target, ...]:
+        """Return the jump hosts that lead to a host, those that lead to them included, and the host."""
+        route: tuple[Target, ...] = (target,)
+        while True:
+            # `Host *` with a ProxyJump names the jump host itself too, which is reached directly.
+            hops = tuple(hop for hop in options.proxy_jump if hop != route[0])
+            if not hops:
+                return route
+            if set(hops) & set(route) or len(hops) + len(route) > _MAX_HOPS:
+                raise Unreachable(
+                    "the jump hosts lead in a circle", str(target), "check ProxyJump in the ssh configuration"
+                )
+            route = (*hops, *route)
+            options = await self._resolve(route[0])
+
+    async def _tunnel(self, route: tuple[Target, ...]) -> asyncssh.SSHClientConnection:
+        """Return the connection to the last jump host of a route."""
         try:
-            return await self._transport(hops).connection()
+            return await self._transport(route[:-1]).connection()
         except SourceError as error:
-            raise _through(error, chain[-1], hops[-1]) from None
+            raise _through(error, route[-1], route[-2]) from None
 
     async def _resolve(self, target: Target) -> HostOptions:
         local_user = user_name()

@@ -201,13 +201,14 @@ class Sampler:
         if kind in ("pretrain", "finetune", "burst"):
             if age < 25:
                 return Phase(2.0 if age > 10 else 0.0, 0.05, 1.0, 0, 9, 0, 30)
+            alone = job.node_count == 1
             every = 240 + number % 300
             writing = 9 if kind == "pretrain" else 5
             if age % every < writing:
-                return Phase(8.0, 0.12, 4.0, 1, 0, 9, 12)
+                return Phase(8.0, 0.12, 4.0, 0 if alone else 1, 0, 9, 12)
             if number % 17 == 0 and (tick >> 4) % 3 == 0:
-                return Phase(48.0 + wobble * 14, 0.45, 9.0, 12, 6, 0, 55)
-            network = 0 if job.node_count == 1 else min(48, 18 + job.node_count // 2 + int(wobble * 4))
+                return Phase(48.0 + wobble * 14, 0.45, 9.0, 0 if alone else 12, 6, 0, 55)
+            network = 0 if alone else min(48, 18 + job.node_count // 2 + int(wobble * 4))
             return Phase(97.0 + wobble, 0.93 + slow * 0.03, 1.2, network, 1 + number % 3, 0, 9)
         if kind == "sweep":
             return Phase(74.0 + slow * 10 + wobble * 5, 0.58 + slow * 0.08, 6.0, 0, 2, 0, 20)

@@ -197,7 +197,7 @@ class Scheduler:
         user, account = USERS[int(rng.random() ** 1.6 * len(USERS))]
         size = profile.gpus[int(rng.random() * len(profile.gpus))]
         if profile.whole:
-            nodes = max(1, min(size, len(lane.pool.nodes) // 4))
+            nodes = max(1, min(size, len(lane.pool.nodes) // (4 if len(lane.pool.nodes) > 8 else 2)))
             gpus = nodes * self._gpus
         else:
             nodes, gpus = 1, min(size, self._gpus)

@@ -398,3 +398,11 @@ def counters(answer: bytes) -> Counters:
         jobs=jobs,
         requests={match[1]: int(match[2]) for match in _REQUESTS.finditer(by_type)},
     )
+
+
+_UNKNOWN_FIELD = re.compile(r"Invalid job format specification: (\S+)")
+
+
+def unknown_fields(stderr: bytes) -> tuple[str, ...]:
+    """Return the fields that squeue says it does not know; it leaves them out and goes on."""
+    return tuple(clean(name) for name in _UNKNOWN_FIELD.findall(stderr.decode("utf-8", "replace")))

@@ -403,7 +403,7 @@ async def test_proxy_command_ends_with_the_connection(fleet: SshFleet) -> None:
 
 def children() -> str:
     return subprocess.run(
-        ["ps", "-o", "args=", "--ppid", str(os.getpid())], capture_output=True, text=True, check=False
+        ["ps", "-ww", "-o", "args=", "--ppid", str(os.getpid())], capture_output=True, text=True, check=False
     ).stdout
 
 
@@ -579,15 +579,15 @@ async def test_flood_without_a_newline_costs_no_memory(fleet: SshFleet) -> None:
 async def test_slow_reader_holds_the_program_back(fleet: SshFleet) -> None:
     async with pooled(fleet.ssh_config) as pool:
         host = pool.get("h1")
-        stream = await host.open(["sh", "-c", "yes 0123456789 | head -n 5000000; echo end"])
+        stream = await host.open(["sh", "-c", "yes 0123456789 | head -n 30000000"])
         assert await stream.read_line(10) == b"0123456789"
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         for _ in range(3):
             assert (await host.run(["true"], timeout_s=20)).exit_status == 0
         assert any("head" in line for line in fleet.commands(0))
-        for _ in range(200_000):
+        for _ in range(50_000):
             assert await stream.read_line(10) == b"0123456789"
-        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 16 << 10
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 << 10  # of 330 MB
         await stream.close()
         await until(lambda: not fleet.commands(0), "the program runs on")
 

@@ -1,0 +1,125 @@
+"""Runs Slurm's commands and tells failures apart: down, hung, slow, refused."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from console.errors import SourceError, TimedOut, Unsupported
+from console.transport.base import Completed, Transport
+from plugins.slurm import failures, parse
+from plugins.slurm.commands import Commands
+from plugins.slurm.parse import Controller
+
+PATIENCE_S = 1.5
+"""An answer that is not there by then makes us ask whether slurmctld is there at all."""
+PING_S = 2.5
+"""A ping of a slurmctld that lives takes milliseconds; Slurm itself would wait ten seconds for a hung one."""
+
+
+class Client:
+    """One cluster's commands on one transport."""
+
+    def __init__(self, commands: Commands, transport: Transport, timeout_s: float) -> None:
+        self.commands = commands
+        self.transport = transport
+        self.where = transport.name
+        self._timeout_s = timeout_s
+        self._suspect = False
+        self._ping: asyncio.Task[tuple[Controller, ...]] | None = None
+        self.pings = 0
+        """Pings sent so far: they are requests too."""
+
+    async def ask(self, argv: Sequence[str]) -> Completed:
+        """Run a command that must end well. Raises SourceError with the truest kind that can be known.
+
+        Slurm's commands take ten seconds to say that slurmctld is down or hung. So an answer that is late brings a
+        ping beside it, and after a failure the ping goes first: the truth is there in milliseconds, or in
+        PATIENCE_S + PING_S at the latest, and a slow slurmctld that answers pings keeps its `timeout_s`.
+        """
+        if self._suspect:
+            await self._insist()
+        done = await self._run(argv)
+        program = self._program(argv)
+        if done.exit_status != 0 or _error_only(done):
+            self._suspect = True
+            raise failures.failure(program, done.exit_status, done.stderr, self.where)
+        self._suspect = False
+        return done
+
+    async def ping(self) -> tuple[Controller, ...]:
+        """Return what `scontrol ping` says, shared by all who ask at this moment; empty: no answer in PING_S.
+
+        Raises SourceError when the command itself cannot work here.
+        """
+        if self._ping is None or self._ping.done():
+            self._ping = asyncio.create_task(self._send_ping())
+        return await asyncio.shield(self._ping)
+
+    async def close(self) -> None:
+        """Let go of a ping that is under way."""
+        if self._ping is not None:
+            self._ping.cancel()
+            await asyncio.wait({self._ping})
+
+    def _program(self, argv: Sequence[str]) -> str:
+        return next((word for word in argv[1:] if word.rpartition("/")[2] in ("squeue", "scontrol", "sdiag")), argv[0])
+
+    async def _send_ping(self) -> tuple[Controller, ...]:
+        self.pings += 1
+        argv = self.commands.ping()
+        try:
+            done = await self.transport.run(argv, timeout_s=PING_S)
+        except TimedOut:
+            return ()
+        found = parse.controllers(done.stdout)
+        if not found or (done.stderr.strip() and not any(controller.up for controller in found)):
+            error = failures.failure("scontrol", done.exit_status, done.stderr, self.where)
+            if not found or not isinstance(error, failures.CommandFailed):
+                raise error
+        return found
+
+    async def _insist(self) -> None:
+        """Raise when no slurmctld answers a ping."""
+        found = await self.ping()
+        if not any(controller.up for controller in found):
+            raise failures.no_answer(found, PING_S, self.where)
+
+    async def _run(self, argv: Sequence[str]) -> Completed:
+        running = asyncio.ensure_future(self.transport.run(argv, timeout_s=self._timeout_s))
+        try:
+            await asyncio.wait({running}, timeout=PATIENCE_S)
+            if not running.done():
+                pinging = asyncio.ensure_future(self._insist())
+                try:
+                    await asyncio.wait({running, pinging}, return_when=asyncio.FIRST_COMPLETED)
+                    if not running.done():
+                        await pinging
+                finally:
+                    await _end(pinging)
+            return await running
+        except TimedOut:
+            self._suspect = True
+            if running.done() and not running.cancelled() and isinstance(running.exception(), TimedOut):
+                raise failures.no_answer(await self.ping(), self._timeout_s, self.where) from None
+            raise
+        except Unsupported:
+            raise failures.no_program(self._program(argv), self.where) from None
+        except SourceError:
+            self._suspect = True
+            raise
+        finally:
+            await _end(running)
+
+
+async def _end(task: asyncio.Future[Completed] | asyncio.Future[None]) -> None:
+    """Cancel a task and wait until it is over, its outcome taken."""
+    task.cancel()
+    await asyncio.wait({task})
+    if not task.cancelled():
+        task.exception()
+
+
+def _error_only(done: Completed) -> bool:
+    """Whether a command that claims success gave an error and nothing else."""
+    return not done.stdout.strip() and b"rror" in done.stderr
