@@ -16,7 +16,7 @@ Cost = tuple[float, int, float]
 def measured(
     argv: tuple[str, ...], env: dict[str, str], seconds: float, ready: str | None = None
 ) -> tuple[float, Cost | str]:
-    """Return seconds until `ready` stands on the screen, and the cost; or what it shows when it never does."""
+    """Return seconds until `ready` is on the screen, and the cost; or what it shows when it never is."""
     with Terminal(argv, env=env) as terminal:
         first = 0.0
         if ready is not None:

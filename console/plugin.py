@@ -33,7 +33,7 @@ API_VERSION = 1
 ENTRY_POINT_GROUP = "quarterdeck.plugins"
 
 
-class Detection(Record):
+class Detection(Record, frozen=True):
     """One backend that a plugin found, ready to be opened."""
 
     cluster: str
@@ -54,7 +54,7 @@ class CheckState(enum.StrEnum):
     ABSENT = "absent"
 
 
-class Check(Record):
+class Check(Record, frozen=True):
     """One line of `qd doctor`."""
 
     subject: str

@@ -1,4 +1,4 @@
-"""Everything below the screen, until it is ended: `headless.py [--simulate N] [--hosts NODESET --ssh-config FILE]`.
+"""Everything below the screen, until it is ended; it takes --simulate, --hosts and --ssh-config of `qd`.
 
 Now and then it prints how many of its nodes have a sample.
 """

@@ -12,7 +12,7 @@ from console.model.sample import Sample
 from console.model.source import SourceStatus
 
 
-class Records(Record):
+class Records(Record, frozen=True):
     """What one answer of one source brought.
 
     `complete` names the kinds (`nodes`, `jobs`, `queues`, `reservations`) of which this answer lists everything that
@@ -36,7 +36,7 @@ class Records(Record):
     """How it was read, for the Sources screen."""
 
 
-class Batch(Record):
+class Batch(Record, frozen=True):
     """One step of one source: how it is doing, and what it brought if it brought anything."""
 
     status: SourceStatus
@@ -45,7 +45,7 @@ class Batch(Record):
     """The source was let go on purpose: its status is forgotten; what it brought stays, with its age."""
 
 
-class Attention(Record):
+class Attention(Record, frozen=True):
     """What somebody looks at: sampled first and fastest. Node names as the store shows them."""
 
     visible: tuple[str, ...] = ()

@@ -15,7 +15,7 @@ class Severity(enum.StrEnum):
     INFO = "info"
 
 
-class Finding(Record):
+class Finding(Record, frozen=True):
     """One thing that is wrong, worth a person's attention."""
 
     id: str

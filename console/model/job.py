@@ -23,7 +23,7 @@ class JobState(enum.StrEnum):
     UNKNOWN = "unknown"
 
 
-class ArrayPart(Record):
+class ArrayPart(Record, frozen=True):
     """What one record stands for when an array is folded into it."""
 
     id: str
@@ -33,7 +33,7 @@ class ArrayPart(Record):
     pending: int = 0
 
 
-class Job(Record):
+class Job(Record, frozen=True):
     """One job, or one folded array. Its identity is (cluster, id)."""
 
     id: str

@@ -19,7 +19,7 @@ class ClusterKind(enum.StrEnum):
     SIMULATED = "simulated"
 
 
-class Cluster(Record):
+class Cluster(Record, frozen=True):
     """A set of nodes under one name."""
 
     name: str
@@ -46,7 +46,7 @@ class NodeState(enum.StrEnum):
     MAINTENANCE = "maintenance"
 
 
-class Node(Record):
+class Node(Record, frozen=True):
     """A node as one inventory source sees it. The store merges the views of several sources by short host name."""
 
     name: str
@@ -76,7 +76,7 @@ class Node(Record):
     missing: dict[str, str] = {}
 
 
-class Queue(Record):
+class Queue(Record, frozen=True):
     """A Slurm partition, PBS queue or Kubernetes queue."""
 
     name: str
@@ -93,7 +93,7 @@ class Queue(Record):
     missing: dict[str, str] = {}
 
 
-class Reservation(Record):
+class Reservation(Record, frozen=True):
     """Nodes set aside for somebody, for some time."""
 
     name: str

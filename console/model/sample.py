@@ -7,7 +7,7 @@ import enum
 from console.model.base import Record
 
 
-class Pressure(Record):
+class Pressure(Record, frozen=True):
     """Share of the last ten seconds in which some (`*_full`: all) tasks waited, percent (`/proc/pressure`)."""
 
     cpu: float | None = None
@@ -17,7 +17,7 @@ class Pressure(Record):
     io_full: float | None = None
 
 
-class Host(Record):
+class Host(Record, frozen=True):
     """The machine itself."""
 
     hostname: str | None = None
@@ -42,7 +42,7 @@ class Host(Record):
     missing: dict[str, str] = {}
 
 
-class AcceleratorProcess(Record):
+class AcceleratorProcess(Record, frozen=True):
     """A process that holds memory or time of an accelerator."""
 
     pid: int
@@ -53,7 +53,7 @@ class AcceleratorProcess(Record):
     """Job id or pod, from its cgroup or SLURM_JOB_ID."""
 
 
-class Accelerator(Record):
+class Accelerator(Record, frozen=True):
     """One GPU or other accelerator."""
 
     index: int
@@ -94,7 +94,7 @@ class LinkKind(enum.StrEnum):
     ROCE = "roce"
 
 
-class Link(Record):
+class Link(Record, frozen=True):
     """One network port."""
 
     name: str
@@ -116,7 +116,7 @@ class Link(Record):
     missing: dict[str, str] = {}
 
 
-class Disk(Record):
+class Disk(Record, frozen=True):
     """One block device."""
 
     name: str
@@ -138,7 +138,7 @@ class MountState(enum.StrEnum):
     HUNG = "hung"
 
 
-class Mount(Record):
+class Mount(Record, frozen=True):
     """One mounted file system that holds data."""
 
     path: str
@@ -157,7 +157,7 @@ class Mount(Record):
     missing: dict[str, str] = {}
 
 
-class ProbeCost(Record):
+class ProbeCost(Record, frozen=True):
     """What the probe itself costs and how it reads."""
 
     cpu_percent: float | None = None
@@ -171,7 +171,7 @@ class ProbeCost(Record):
     """The pace it keeps now; longer than asked when it was over its budget."""
 
 
-class Sample(Record):
+class Sample(Record, frozen=True):
     """All that one probe saw of its node in one tick. Rates are None on the first tick of a connection."""
 
     node: str

@@ -21,7 +21,7 @@ class SourceState(enum.StrEnum):
     ERROR = "error"
 
 
-class SourceStatus(Record):
+class SourceStatus(Record, frozen=True):
     """One source at one moment: a scheduler's node list, its job list, the probe of one node."""
 
     name: str

@@ -12,7 +12,7 @@ from console.render import nodes, units
 from console.render.cells import Cell, Line
 from console.render.glyphs import JOB_SIGNS, MOUNT_SIGNS, NODE_SIGNS, SEVERITY_SIGNS, SOURCE_SIGNS, link_sign
 from console.render.gpus import gpu_lines
-from console.render.lines import LABEL, age_line, columns, pair, paragraph
+from console.render.lines import LABEL, age_line, columns, pair, paragraph, reasons
 from console.render.spark import sparkline
 from console.render.tables import fleet, jobs, network, sources, storage
 from console.render.view import View
@@ -186,7 +186,7 @@ def link_lines(row: network.LinkRow, view: View, width: int) -> list[Line]:
     lines += history_lines(
         row.node.key, (("received", "rx_bytes_per_s"), ("sent", "tx_bytes_per_s")), view, width, link.name
     )
-    return lines + [age_line("seen", nodes.observed_at(view.store, row.node), view)]
+    return [*lines, age_line("seen", nodes.observed_at(view.store, row.node), view)]
 
 
 def _with_unit(value: float | None, form: Callable[[float | None], str], unit: str) -> str | None:

@@ -33,7 +33,7 @@ def gpu_widths(width: int) -> tuple[int, ...]:
 
 
 def gpu_lines(view: View, node: NodeView, width: int, *, title: bool = False) -> list[Line]:
-    """Return one line for each accelerator, under the titles of the columns if asked; a reason when there is none."""
+    """Return one line for each accelerator, under the titles of the columns if asked."""
     seen = nodes.accelerators(node)
     if not seen:
         return []

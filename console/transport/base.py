@@ -8,7 +8,7 @@ from typing import Protocol
 from console.model.base import Record
 
 
-class Completed(Record):
+class Completed(Record, frozen=True):
     """A command that ran to its end."""
 
     exit_status: int

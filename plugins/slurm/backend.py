@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-from collections.abc import Generator
+from collections.abc import Awaitable, Generator
+from dataclasses import dataclass
 from typing import TypeVar
 
-from console.errors import BadAnswer, Denied, SourceError, Unsupported
-from console.model import Cluster, ClusterKind, Queue, Records, Reservation
+from console.errors import BadAnswer, Denied, Unsupported
+from console.model import Cluster, ClusterKind, Node, Queue, Records, Reservation
 from console.plugin import Check, Site
 from plugins.slurm import commands, parse
 from plugins.slurm.changes import Table, changed
@@ -34,6 +35,29 @@ WHOLE_AGAIN_S = 600.0
 """After so long all jobs are told anew, not only the changes."""
 
 T = TypeVar("T")
+U = TypeVar("U")
+
+
+@dataclass(slots=True, frozen=True)
+class _Layout:
+    queues: tuple[Queue, ...]
+    reservations: tuple[Reservation, ...] | None
+    """None: this user may not see them."""
+
+
+async def _nothing() -> None:
+    return None
+
+
+async def _together(first: Awaitable[T], second: Awaitable[U]) -> tuple[T, U]:
+    """Return what both gave; when one fails the other is ended before its error is raised."""
+    tasks = (asyncio.ensure_future(first), asyncio.ensure_future(second))
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
 
 
 async def sliced(steps: Generator[None, None, T]) -> T:
@@ -71,9 +95,9 @@ class SlurmBackend:
         self._fields = commands.MACHINE_FIELDS
         self._pulse: tuple[float, Counters] | None = None
         self._pulse_lock = asyncio.Lock()
-        self._pulse_refused: str | None = None
+        self._no_pulse_until: float | None = None
         self._listed: dict[Table, tuple[float, Counters | None]] = {}
-        self._whole_at: float | None = None
+        self._whole: dict[Table, float] = {}
         self._config: tuple[float, Config] | None = None
         self._pinged: tuple[float, tuple[Controller, ...]] | None = None
 
@@ -81,62 +105,60 @@ class SlurmBackend:
 
     async def inventory(self) -> Records:
         """Return nodes, and partitions and reservations when they may have changed. Raises SourceError."""
-        pings = self.client.pings
-        cost = 0
-        if self._stale(self._config, CONFIG_MAX_AGE_S):
-            cost += await self._read_config()
-        cost += await self._look_at_backup()
-        now, counters, price = await self._counters()
-        cost += price
+        (now, counters, cost), config = await _together(self._counters(), self._read_config())
+        cost += config + await self._look_at_backup()
         want_nodes = self._wanted(Table.NODES, now, counters, NODES_MAX_AGE_S)
         want_layout = self._wanted(Table.LAYOUT, now, counters, LAYOUT_MAX_AGE_S)
-        first = Table.NODES not in self._listed
-        layout: tuple[tuple[Queue, ...], tuple[Reservation, ...], bool] = ((), (), False)
-        if want_layout:
-            layout = await self._list_layout(now, counters)
+        nodes, layout = await _together(
+            self._ask_nodes() if want_nodes else _nothing(), self._ask_layout() if want_layout else _nothing()
+        )
+        complete: list[str] = []
+        queues: tuple[Queue, ...] = ()
+        reservations: tuple[Reservation, ...] = ()
+        if layout is not None:
+            queues, reservations = layout.queues, layout.reservations or ()
+            complete += ["queues"] if layout.reservations is None else ["queues", "reservations"]
             cost += commands.PARTITIONS_COST + commands.RESERVATIONS_COST
-        complete = ["queues"] if want_layout else []
-        complete += ["reservations"] if layout[2] else []
-        records = Records(queues=layout[0], reservations=layout[1])
-        if want_nodes:
-            done = await self.client.ask(self._commands.nodes())
+        shown: tuple[Node, ...] = ()
+        gone: tuple[str, ...] = ()
+        if nodes is not None:
             cost += commands.NODES_COST
-            listing = await sliced(self._nodes.read(done.stdout))
-            self._listed[Table.NODES] = (now, counters)
-            complete += ["nodes"] if first else []
-            records = Records(
-                nodes=listing.nodes if first else listing.changed,
-                gone_nodes=() if first else listing.gone,
-                queues=layout[0],
-                reservations=layout[1],
-            )
+            whole = self._whole_due(Table.NODES, now)
+            # The last thing that waits: from here on nothing can keep what the reader remembers from being told.
+            listing = await sliced(self._nodes.read(nodes))
+            shown, gone = (listing.nodes, ()) if whole else (listing.changed, listing.gone)
+            complete += ["nodes"] if whole else []
+            self._done(Table.NODES, now, counters, whole)
+        if layout is not None:
+            self._done(Table.LAYOUT, now, counters, whole=True)
         return Records(
             cluster=self._cluster(),
-            nodes=records.nodes,
-            gone_nodes=records.gone_nodes,
-            queues=records.queues,
-            reservations=records.reservations,
+            nodes=shown,
+            gone_nodes=gone,
+            queues=queues,
+            reservations=reservations,
             complete=tuple(complete),
-            requests=cost + self.client.pings - pings,
+            requests=cost + self.client.take_pings(),
             detail=self._detail("scontrol show node", "nodes"),
         )
 
     async def jobs(self) -> Records:
         """Return all jobs the first time and every ten minutes, else what changed. Raises SourceError."""
-        pings = self.client.pings
         now, counters, cost = await self._counters()
-        detail = self._detail("squeue", "jobs")
         if not self._wanted(Table.JOBS, now, counters, JOBS_MAX_AGE_S):
-            return Records(requests=cost + self.client.pings - pings, detail=detail)
+            return Records(requests=cost + self.client.take_pings(), detail=self._detail("squeue", "jobs"))
         nonce = secrets.token_hex(8)
-        done = await self._ask_queue(nonce)
-        listing = await sliced(self._jobs.read(done, nonce, self._fields))
-        self._listed[Table.JOBS] = (now, counters)
-        cost += commands.QUEUE_COST + self.client.pings - pings
-        if self._whole_at is None or now - self._whole_at >= WHOLE_AGAIN_S:
-            self._whole_at = now
-            return Records(jobs=listing.jobs, complete=("jobs",), requests=cost, detail=detail)
-        return Records(jobs=listing.changed, gone_jobs=listing.gone, requests=cost, detail=detail)
+        answer, price = await self._ask_queue(nonce)
+        whole = self._whole_due(Table.JOBS, now)
+        listing = await sliced(self._jobs.read(answer, nonce, self._fields))
+        self._done(Table.JOBS, now, counters, whole)
+        return Records(
+            jobs=listing.jobs if whole else listing.changed,
+            gone_jobs=() if whole else listing.gone,
+            complete=("jobs",) if whole else (),
+            requests=cost + price + self.client.take_pings(),
+            detail=self._detail("squeue", "jobs"),
+        )
 
     async def doctor(self) -> list[Check]:
         """See `Backend`."""
@@ -165,8 +187,10 @@ class SlurmBackend:
 
         Always read before a listing, so that what happens between the two is listed again, not missed.
         """
-        if self._pulse_refused is not None:
-            return self._site.now(), None, 0
+        if self._no_pulse_until is not None:
+            if self._site.now() < self._no_pulse_until:
+                return self._site.now(), None, 0
+            self._no_pulse_until = None
         async with self._pulse_lock:
             now = self._site.now()
             if self._pulse is not None and 0 <= now - self._pulse[0] < PULSE_SHARED_S:
@@ -174,58 +198,66 @@ class SlurmBackend:
             try:
                 done = await self.client.ask(self._commands.diag())
                 counters = parse.counters(done.stdout)
-            except (Denied, Unsupported, BadAnswer) as error:
+            except (Denied, Unsupported, BadAnswer):
                 # Then everything is listed each time, at the pace that the budget allows. A slurmctld that refuses
                 # more than this, or a host without Slurm, shows in the listing that follows.
-                self._pulse_refused = str(error)
+                self._no_pulse_until = now + LAYOUT_MAX_AGE_S
                 return now, None, commands.DIAG_COST
             self._pulse = (now, counters)
             return now, counters, commands.DIAG_COST
 
     async def _read_config(self) -> int:
+        """Read the configuration now and then; return how many requests that took."""
+        if not self._stale(self._config, CONFIG_MAX_AGE_S):
+            return 0
         done = await self.client.ask(self._commands.config())
         config = parse.config(done.stdout)
         now = self._site.now()
         self._config = (now, config)
         self._pinged = (now, config.controllers)
-        return 1 + len(config.controllers)
+        return commands.CONFIG_COST + len(config.controllers)
 
     async def _look_at_backup(self) -> int:
-        """Ask now and then which of several controllers answers."""
+        """Ask now and then which of several controllers answers; the client counts these pings."""
         if self._pinged is None or len(self._pinged[1]) < 2 or not self._stale(self._pinged, BACKUP_MAX_AGE_S):
             return 0
         self._pinged = (self._site.now(), await self.client.ping() or self._pinged[1])
-        # The client has counted the ping as one; every controller got one.
-        return len(self._pinged[1]) - 1
+        return 0
 
-    async def _list_layout(
-        self, now: float, counters: Counters | None
-    ) -> tuple[tuple[Queue, ...], tuple[Reservation, ...], bool]:
-        """Return partitions, reservations, and whether the latter may be seen."""
+    async def _ask_nodes(self) -> bytes:
+        return (await self.client.ask(self._commands.nodes())).stdout
+
+    async def _ask_layout(self) -> _Layout:
         done = await self.client.ask(self._commands.partitions())
         queues = parse.partitions(done.stdout, self.cluster)
-        reservations: tuple[Reservation, ...] = ()
-        allowed = True
         try:
             done = await self.client.ask(self._commands.reservations())
-            reservations = parse.reservations(done.stdout, self.cluster)
         except Denied:
-            allowed = False
-        self._listed[Table.LAYOUT] = (now, counters)
-        return queues, reservations, allowed
+            return _Layout(queues, None)
+        return _Layout(queues, parse.reservations(done.stdout, self.cluster))
 
-    async def _ask_queue(self, nonce: str) -> bytes:
-        """Return squeue's answer; fields that this release does not know are asked for no more."""
+    async def _ask_queue(self, nonce: str) -> tuple[bytes, int]:
+        """Return squeue's answer and its price; fields that this release does not know are asked for no more."""
         done = await self.client.ask(self._commands.queue(nonce, self._fields))
         unknown = frozenset(parse.unknown_fields(done.stderr))
-        if unknown & frozenset(commands.MACHINE_FIELDS):
-            self._fields = tuple(name for name in self._fields if name not in unknown)
-            done = await self.client.ask(self._commands.queue(nonce, self._fields))
-        elif unknown:
-            raise Unsupported(
-                f"this squeue does not know {', '.join(sorted(unknown))}", self.client.where, "Slurm 20.11 or newer"
-            )
-        return done.stdout
+        if not unknown:
+            return done.stdout, commands.QUEUE_COST
+        if not unknown & frozenset(commands.MACHINE_FIELDS):
+            names = ", ".join(sorted(unknown))
+            raise Unsupported(f"this squeue does not know {names}", self.client.where, "Slurm 20.11 or newer is needed")
+        self._fields = tuple(name for name in self._fields if name not in unknown)
+        done = await self.client.ask(self._commands.queue(nonce, self._fields))
+        return done.stdout, 2 * commands.QUEUE_COST
+
+    def _whole_due(self, table: Table, now: float) -> bool:
+        """Whether everything must be told, not only the changes."""
+        told = self._whole.get(table)
+        return told is None or not 0 <= now - told < WHOLE_AGAIN_S
+
+    def _done(self, table: Table, now: float, counters: Counters | None, whole: bool) -> None:
+        self._listed[table] = (now, counters)
+        if whole:
+            self._whole[table] = now
 
     # ---- what to say
 
@@ -241,7 +273,7 @@ class SlurmBackend:
             parts[0] += f" {config.version}"
         if self.settings.via:
             parts[0] += f" through {self.settings.via}"
-        parts.append("listed each time: sdiag is refused" if self._pulse_refused else "on change, by sdiag")
+        parts.append("listed each time: sdiag is refused" if self._no_pulse_until else "on change, by sdiag")
         if config is not None and what in config.private:
             parts.append(f"PrivateData={what}: what others own may be hidden")
         if what == "nodes" and self._nodes.twice:
@@ -269,6 +301,3 @@ def _place(settings: SlurmSettings) -> Place:
         return Place(rule=settings.address, hostname=os.uname().nodename.partition(".")[0], here="local")
     host = settings.via.removeprefix("ssh://").removeprefix("ssh:")
     return Place(rule=settings.address, hostname=None, here=f"ssh:{host}")
-
-
-__all__ = ["SlurmBackend", "SourceError", "sliced"]

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from console.errors import SourceError, TimedOut, Unsupported
+from console.text import clean
 from console.transport.base import Completed, Transport
 from plugins.slurm import failures, parse
 from plugins.slurm.commands import Commands
@@ -27,8 +28,7 @@ class Client:
         self._timeout_s = timeout_s
         self._suspect = False
         self._ping: asyncio.Task[tuple[Controller, ...]] | None = None
-        self.pings = 0
-        """Pings sent so far: they are requests too."""
+        self._pings = 0
 
     async def ask(self, argv: Sequence[str]) -> Completed:
         """Run a command that must end well. Raises SourceError with the truest kind that can be known.
@@ -56,6 +56,11 @@ class Client:
             self._ping = asyncio.create_task(self._send_ping())
         return await asyncio.shield(self._ping)
 
+    def take_pings(self) -> int:
+        """Return how many pings slurmctlds got since this was last asked: they are requests too."""
+        pings, self._pings = self._pings, 0
+        return pings
+
     async def close(self) -> None:
         """Let go of a ping that is under way."""
         if self._ping is not None:
@@ -66,18 +71,27 @@ class Client:
         return next((word for word in argv[1:] if word.rpartition("/")[2] in ("squeue", "scontrol", "sdiag")), argv[0])
 
     async def _send_ping(self) -> tuple[Controller, ...]:
-        self.pings += 1
         argv = self.commands.ping()
         try:
             done = await self.transport.run(argv, timeout_s=PING_S)
         except TimedOut:
+            self._pings += 1
+            if self.commands.slurm_conf is not None:
+                await self._find_conf(self.commands.slurm_conf)
             return ()
         found = parse.controllers(done.stdout)
+        self._pings += max(len(found), 1)
         if not found or (done.stderr.strip() and not any(controller.up for controller in found)):
             error = failures.failure("scontrol", done.exit_status, done.stderr, self.where)
             if not found or not isinstance(error, failures.CommandFailed):
                 raise error
         return found
+
+    async def _find_conf(self, path: str) -> None:
+        """Raise when there is no such slurm.conf: Slurm's commands look for it for a minute and say nothing."""
+        done = await self.transport.run(["test", "-r", path], timeout_s=PING_S)
+        if done.exit_status != 0:
+            raise Unsupported(f"no slurm.conf at {clean(path)}, or it may not be read", self.where, failures.CONF_HINT)
 
     async def _insist(self) -> None:
         """Raise when no slurmctld answers a ping."""

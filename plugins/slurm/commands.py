@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from console.errors import ConfigError
+from console.text import clean
 from plugins.slurm.settings import SlurmSettings
 
 _UNSET = (
@@ -42,6 +43,8 @@ NODES_COST = 2
 PARTITIONS_COST = 1
 RESERVATIONS_COST = 1
 DIAG_COST = 1
+CONFIG_COST = 1
+"""REQUEST_BUILD_INFO; and one REQUEST_PING for every controller."""
 
 
 class Commands:
@@ -49,12 +52,14 @@ class Commands:
 
     def __init__(self, settings: SlurmSettings, slurm_conf: str | None) -> None:
         """ConfigError when a path cannot be one."""
-        for key, path in (("slurm_conf", slurm_conf), ("bin", settings.bin)):
-            if path is not None and (not path.startswith(("/", "~/") if key == "bin" else "/") or "\0" in path):
-                raise ConfigError(f"{key} must be an absolute path", path, f'for example {key} = "/opt/slurm/{key}"')
-        if settings.bin is not None and settings.bin.startswith("~"):
-            raise ConfigError("bin must be an absolute path", settings.bin, 'for example bin = "/opt/slurm/bin"')
+        for key, path, example in (
+            ("slurm_conf", slurm_conf, "/etc/slurm/slurm.conf"),
+            ("bin", settings.bin, "/opt/slurm/bin"),
+        ):
+            if path is not None and (not path.startswith("/") or "\0" in path):
+                raise ConfigError(f"{key} must be an absolute path", clean(path), f'for example {key} = "{example}"')
         self._bin = settings.bin
+        self.slurm_conf = slurm_conf
         words = ["env"]
         for name in _UNSET:
             words += ("-u", name)

@@ -1,13 +1,13 @@
 """What it means that a command of Slurm failed, in words that help. Pure.
 
-    slurmctld refuses connections       Unreachable
-    slurmctld takes them, says nothing  TimedOut
-    munged does not run here            Unreachable
-    keys or clocks differ               Denied
-    this user may not see it            Denied
-    no configuration, no such program   Unsupported
-    releases that do not fit            Unsupported
-    anything else                       CommandFailed, with Slurm's own words
+slurmctld refuses connections       Unreachable
+slurmctld takes them, says nothing  TimedOut
+munged does not run here            Unreachable
+keys or clocks differ               Denied
+this user may not see it            Denied
+no configuration, no such program   Unsupported
+releases that do not fit            Unsupported
+anything else                       CommandFailed, with Slurm's own words
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ _NO_PROGRAM = re.compile(r"(?:No such file or directory|command not found|not fo
 
 MUNGE_HINT = "start munged on {where} (systemctl start munge) and try: munge -n | unmunge"
 KEY_HINT = "compare /etc/munge/munge.key and the clocks of {where} and of the host of slurmctld"
+CONF_HINT = "set slurm_conf in the configuration, or SLURM_CONF"
 DOWN_HINT = "look on the host of slurmctld: systemctl status slurmctld; then: scontrol ping"
 HUNG_HINT = "look on the host of slurmctld: is it out of CPU, disk or memory? sdiag tells what it is busy with"
 
@@ -46,10 +47,12 @@ def failure(program: str, status: int, stderr: bytes, where: str) -> SourceError
     if (found := _RETRY.search(text)) is not None:
         path = clean(found[1]) if found[1] else ""
         what = f"no slurm.conf at {path}" if path else "no Slurm configuration"
-        return Unsupported(what, where, "set slurm_conf in the configuration, or SLURM_CONF")
+        return Unsupported(what, where, CONF_HINT)
     if "Unable to process configuration file" in text or "Parsing error" in text:
         first = next((line for line in text.splitlines() if "arsing error" in line), said)
-        return CommandFailed(f"slurm.conf is broken: {words(first.encode())}", where, "mend it, or restore the last one")
+        return CommandFailed(
+            f"slurm.conf is broken: {words(first.encode())}", where, "mend it, or restore the last one"
+        )
     if "Unable to contact slurm controller" in text or "Connection refused" in text:
         return Unreachable("slurmctld does not answer: no connection", where, DOWN_HINT)
     if "standby mode" in text:
@@ -78,14 +81,18 @@ def failure(program: str, status: int, stderr: bytes, where: str) -> SourceError
 def no_program(program: str, where: str) -> Unsupported:
     """Return that the command is not there."""
     return Unsupported(
-        f"no such program: {clean(program)}", where, "install Slurm's client commands there, or set bin in the configuration"
+        f"no such program: {clean(program)}",
+        where,
+        "install Slurm's client commands there, or set bin in the configuration",
     )
 
 
 def no_answer(controllers: Sequence[Controller], seconds: float, where: str) -> SourceError:
     """Return what a ping says about a request that got no answer in `seconds`."""
     if not controllers:
-        return TimedOut(f"slurmctld takes connections and does not answer, not even a ping ({seconds:.0f} s)", where, HUNG_HINT)
+        return TimedOut(
+            f"slurmctld takes connections and does not answer, not even a ping ({seconds:.0f} s)", where, HUNG_HINT
+        )
     if any(controller.up for controller in controllers):
         return TimedOut(f"slurmctld answers pings, but not this within {seconds:.0f} s", where, HUNG_HINT)
     names = ", ".join(f"{controller.role} on {controller.host}" for controller in controllers)

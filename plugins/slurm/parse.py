@@ -168,7 +168,7 @@ class NodeReader:
         """Return how our probe would reach the node, or why it should not try."""
         rule = self.place.rule
         if rule is AddressRule.NONE:
-            return None, "address = \"none\" for this cluster"
+            return None, 'address = "none" for this cluster'
         if asleep(state):
             return None, "switched off to save power"
         name, host, at = value["NodeName"], value.get("NodeHostName", ""), value.get("NodeAddr", "")

@@ -129,7 +129,8 @@ async def test_capabilities_answer_with_plain_records_or_a_source_error(
             assert records.requests >= 0
             for text in strings(msgspec.to_builtins(records)):
                 assert not any(ord(c) < 32 or 0x7F <= ord(c) < 0xA0 for c in text), ascii(text)
-            for record in (*records.nodes, *records.jobs, *records.queues, *records.reservations):
+            listed: list[Any] = [*records.nodes, *records.jobs, *records.queues, *records.reservations]
+            for record in listed:
                 assert record.cluster == "contract"
                 assert record.name is not None
     finally:

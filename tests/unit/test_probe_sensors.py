@@ -54,9 +54,7 @@ def unpack_ttar(path: Path, root: Path) -> Files:
 
 
 def test_stat_counts_waiting_for_disks_as_idle_and_guests_once() -> None:
-    ticks = parse_stat(
-        "cpu  10 1 5 80 4 0 0 0 7 0\ncpu0 10 1 5 80 4 0 0 0 7 0\nintr 1 2\ncpu9 1 1 1 1 1 1 1 1\n"
-    )
+    ticks = parse_stat("cpu  10 1 5 80 4 0 0 0 7 0\ncpu0 10 1 5 80 4 0 0 0 7 0\nintr 1 2\ncpu9 1 1 1 1 1 1 1 1\n")
     assert ticks == {"cpu": (16, 100), "cpu0": (16, 100)}
 
 
@@ -103,9 +101,7 @@ def test_one_broken_file_costs_its_values_only(tmp_path: Path) -> None:
 
 
 def test_meminfo_and_pressure() -> None:
-    assert parse_meminfo("MemAvailable:   2048 kB\nHugePages_Total: 0\n") == {
-        "memory_available_bytes": 2097152
-    }
+    assert parse_meminfo("MemAvailable:   2048 kB\nHugePages_Total: 0\n") == {"memory_available_bytes": 2097152}
     text = "some avg10=1.50 avg60=0.00 avg300=0.00 total=1\nfull avg10=0.25 avg60=0.00 avg300=0.00 total=1\n"
     assert parse_pressure(text) == {"some": 1.5, "full": 0.25}
 
@@ -167,9 +163,7 @@ def test_interfaces_are_those_with_a_device_and_bonds(tmp_path: Path) -> None:
 
 def test_without_any_device_the_interfaces_of_a_namespace_count(tmp_path: Path) -> None:
     line = ": 1 1 0 0 0 0 0 0 1 1 0 0 0 0 0 0\n"
-    files = tree(
-        tmp_path, {"proc/net/dev": "a\nb\n" + "".join(name + line for name in ("lo", "eth0", "veth0"))}
-    )
+    files = tree(tmp_path, {"proc/net/dev": "a\nb\n" + "".join(name + line for name in ("lo", "eth0", "veth0"))})
     assert list(Network(files).counters()) == ["eth0"]
 
 
@@ -187,9 +181,7 @@ def test_real_adapters_in_four_byte_words_and_words_for_numbers(tmp_path: Path) 
     files = unpack_ttar(FIXTURES / "infiniband" / "node_exporter_sys_infiniband.ttar", tmp_path)
     links = Rdma(files).read()
     assert list(links) == ["i40iw0/1", "mlx4_0/1", "mlx4_0/2"]
-    words = int(
-        (tmp_path / "sys/class/infiniband/mlx4_0/ports/1/counters_ext/port_rcv_data_64").read_text(), 0
-    )
+    words = int((tmp_path / "sys/class/infiniband/mlx4_0/ports/1/counters_ext/port_rcv_data_64").read_text(), 0)
     assert links["mlx4_0/1"]["rx_bytes"] in (words * 4, int(str(words)) * 4)
     assert links["mlx4_0/1"]["state"] == "up"
     assert links["mlx4_0/1"]["rate_bits_per_s"] == 40 * 10**9
@@ -353,9 +345,7 @@ def test_mountstats_of_other_kernels_and_a_counter_below_zero() -> None:
 def test_only_local_mounts_are_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     info = (FIXTURES / "mounts" / "debian_nfs_mountinfo.txt").read_text()
     stats = (FIXTURES / "mounts" / "debian_nfs_mountstats.txt").read_text()
-    files = tree(
-        tmp_path, {"proc/self/mountinfo": info, "proc/self/mountstats": stats, "srv/x/y": "", "tmp/y": ""}
-    )
+    files = tree(tmp_path, {"proc/self/mountinfo": info, "proc/self/mountstats": stats, "srv/x/y": "", "tmp/y": ""})
     asked: list[str] = []
     real = os.statvfs
 
@@ -374,9 +364,7 @@ def test_only_local_mounts_are_asked(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert found["/srv/x"]["total_bytes"]
 
 
-def test_a_hanging_mount_costs_one_thread_and_no_other_mount(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_hanging_mount_costs_one_thread_and_no_other_mount(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     info = "20 1 8:1 / / rw - ext4 /dev/sda1 rw\n21 20 8:2 / /dead rw - ext4 /dev/sdb1 rw\n"
     files = tree(tmp_path, {"proc/self/mountinfo": info, "dead/x": ""})
     release = threading.Event()
@@ -481,9 +469,7 @@ def test_fields_of_a_real_release() -> None:
     assert set(nvidia_smi.BASIC) <= set(fields)
     assert "clocks_event_reasons.active" in fields
     assert "clocks_throttle_reasons.active" not in fields
-    assert nvidia_smi.known_fields('"index"\n"clocks_throttle_reasons.active"\n')[-1].startswith(
-        "clocks_throttle"
-    )
+    assert nvidia_smi.known_fields('"index"\n"clocks_throttle_reasons.active"\n')[-1].startswith("clocks_throttle")
 
 
 def test_a_real_h100_under_load() -> None:
@@ -510,10 +496,7 @@ def test_what_mig_does_not_report_is_missing_and_not_zero() -> None:
 
 def test_a_lost_gpu_in_a_recorded_query() -> None:
     fields = ["index", "name", "uuid", "utilization.gpu", "memory.used", "temperature.gpu", "power.draw"]
-    rows = [
-        nvidia_smi.parse_row(fields, line)
-        for line in columns(FIXTURES / "nvml" / "h100_lost_query.csv", fields)
-    ]
+    rows = [nvidia_smi.parse_row(fields, line) for line in columns(FIXTURES / "nvml" / "h100_lost_query.csv", fields)]
     states = [row[1].get("state", "ok") for row in rows if row is not None]
     assert len(states) == 8
     assert states.count("lost") == 1
@@ -625,7 +608,7 @@ def test_amd_levels() -> None:
 
 
 def test_habana_rows() -> None:
-    text = "0, 01P1-HL2080A0-15, HL-225, 0000:19:00.0, 45, 768, 98304, 320, 41\nERROR\n1, u, m, b, N/A, 1, 2, 3, 4\n"
+    text = "0, 01P1-15, HL-225, 0000:19:00.0, 45, 768, 98304, 320, 41\nERROR\n1, u, m, b, -, 1, 2, 3, 4\n"
     found = habana.parse(text)
     assert found["0"]["utilization_percent"] == 45
     assert found["0"]["memory_total_bytes"] == 98304 << 20
