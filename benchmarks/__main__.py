@@ -23,9 +23,7 @@ PARTS = {
 def main() -> int:
     """Run the parts that are asked for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument(
-        "parts", nargs="*", metavar="PART", help="; ".join(f"{k}: {v}" for k, v in PARTS.items())
-    )
+    parser.add_argument("parts", nargs="*", metavar="PART", help="; ".join(f"{k}: {v}" for k, v in PARTS.items()))
     parser.add_argument("--dry", action="store_true", help="do not write RESULTS.md")
     parser.add_argument("--quick", action="store_true", help="short runs, to see that it works")
     arguments = parser.parse_args()

@@ -27,9 +27,7 @@ def has_numbers(screen: pyte.Screen) -> bool:
     return any(name in line and _PERCENT.search(line.partition(name)[2]) for line in screen.display)
 
 
-def once(
-    argv: tuple[str, ...], env: dict[str, str], numbers: bool = False
-) -> tuple[float | None, float | None]:
+def once(argv: tuple[str, ...], env: dict[str, str], numbers: bool = False) -> tuple[float | None, float | None]:
     """Return seconds to the first paint and, if asked, to the numbers."""
     with Terminal(argv, env=env) as terminal:
         first = terminal.wait(painted, 20)
@@ -63,11 +61,7 @@ def run(quick: bool = False) -> Part:
         Row("first paint of `qd`", median["qd"], "s", "empty Textual app", median["empty"], limit_ratio=1.25)
     )
     if "numbers" in median:
-        beside = (
-            ("htop's first paint", median["htop"])
-            if "htop" in median
-            else ("empty Textual app", median["empty"])
-        )
+        beside = ("htop's first paint", median["htop"]) if "htop" in median else ("empty Textual app", median["empty"])
         part.rows.append(Row("this host's numbers on the screen", median["numbers"], "s", *beside, limit=1.0))
     else:
         part.notes.append("This host's numbers did not come within 20 s.")

@@ -85,7 +85,6 @@ def run(quick: bool = False) -> Part:
     part.rows.append(Row("memory", rss / 1e6, "MB"))
     part.rows.append(Row("bytes to the terminal", sent / 1000, "kB/s"))
     part.notes.append(
-        f"{presses} presses a screen at random moments, {lost} of all without effect within 3 s "
-        f"(DataTable: {never})."
+        f"{presses} presses a screen at random moments, {lost} of all without effect within 3 s (DataTable: {never})."
     )
     return part

@@ -113,9 +113,7 @@ def run(quick: bool = False) -> Part:
         gc.collect()
         began = time.perf_counter()
         gc.collect()
-        part.rows.append(
-            Row(f"{noun}: one full garbage collection", (time.perf_counter() - began) * 1000, "ms")
-        )
+        part.rows.append(Row(f"{noun}: one full garbage collection", (time.perf_counter() - began) * 1000, "ms"))
         del store
     part.notes.append(
         "One answer every 2 s: at 1,000 nodes it holds every node's sample, at 10,000 a thousand in turn. "

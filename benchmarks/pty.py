@@ -133,9 +133,7 @@ class Terminal:
         """Write keys and go on."""
         os.write(self._master, keys)
 
-    def latency(
-        self, keys: bytes, changed: Callable[[pyte.Screen], object], timeout_s: float = 3.0
-    ) -> float | None:
+    def latency(self, keys: bytes, changed: Callable[[pyte.Screen], object], timeout_s: float = 3.0) -> float | None:
         """Return seconds from writing keys to the chunk after which `changed` is another value; or None."""
         while got := self.chunk(0):
             self.feed(got[1])

@@ -66,11 +66,7 @@ def markdown(part: Part) -> str:
     if part.rows:
         lines += ["| what | measured | beside | ratio | must be | |", "|---|---:|---:|---:|---:|---|"]
     for row in part.rows:
-        beside = (
-            f"{row.reference}: {number(row.reference_value)} {row.unit}"
-            if row.reference_value is not None
-            else ""
-        )
+        beside = f"{row.reference}: {number(row.reference_value)} {row.unit}" if row.reference_value is not None else ""
         asked = []
         if row.limit is not None:
             asked.append(f"≤ {number(row.limit)} {row.unit}")

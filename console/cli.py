@@ -23,8 +23,8 @@ INTERRUPTED = 130
 BROKEN_PIPE = 141
 
 _EPILOG = """\
-exit codes: 0 done · 1 some targets failed (each listed) · 2 usage or configuration · 3 nothing reachable · 4
-denied
+exit codes: 0 done · 1 some targets failed (each listed) · 2 usage or configuration
+            3 nothing reachable · 4 denied
 """
 
 
@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Whoever read our output has enough of it. The interpreter flushes once more at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the outermost: whatever it is becomes one line
         return _failed(error, verbose="-v" in arguments or "--verbose" in arguments)
     return code
 

@@ -25,9 +25,9 @@ Groups = Callable[[str], str | None]
 def expand(text: str, groups: Groups | None = None) -> list[str]:
     """Return the node names of a nodeset, in ClusterShell's order, each once.
 
-    Blanks separate like commas. `groups` is asked for `@group` before ClusterShell's own group configuration is.
-    UsageError, with the position of the fault (counted from 1), when it cannot be read, is empty, names a group that
-    nobody knows, or names more than MAX_NODES.
+    Blanks separate like commas. `groups` is asked for `@group` before ClusterShell's own configuration is.
+    UsageError, with the position of the fault (counted from 1), when it cannot be read, is empty, names a group
+    that nobody knows, or names more than MAX_NODES.
     """
     text = re.sub(r"\s+", ",", re.sub(r"\s*([,!&^])\s*", r"\1", text.strip()))
     if _PLAIN.fullmatch(text):

@@ -140,7 +140,7 @@ class Session:
 
         ssh = self._config.ssh
         self._pool = TransportPool(
-            Path(os.path.expanduser(ssh.config)) if ssh.config else None,
+            self._ssh_config(),
             max_connects=ssh.max_connects,
             connect_timeout_s=ssh.connect_timeout_s,
         )
@@ -172,12 +172,7 @@ class Session:
             if self._hub is None or self._feeding is None or self._feeding.done():
                 return
             targets = self._hub.targets
-            if (
-                self._headless
-                and targets
-                and not self._attention.visible
-                and len(targets) <= HEADLESS_VISIBLE
-            ):
+            if self._headless and targets and not self._attention.visible and len(targets) <= HEADLESS_VISIBLE:
                 self.attend(Attention(visible=tuple(targets)))
             if self._hub.settled and not self._applying:
                 return
@@ -268,7 +263,11 @@ class Session:
                 self.notices.append(f"{opening.cluster}: {error}")
                 continue
             self._backends.append(backend)
-            mode = self._config.telemetry or opening.settings.telemetry or _DEFAULT_TELEMETRY.get(backend.kind.value, "visible")
+            mode = (
+                self._config.telemetry
+                or opening.settings.telemetry
+                or _DEFAULT_TELEMETRY.get(backend.kind.value, "visible")
+            )
             feedings.append(Feeding(backend, mode))
         if failures and not feedings:
             raise failures[0]
@@ -281,6 +280,10 @@ class Session:
         if pool is None:
             raise ConnectionLost("the console is closing", address)
         return await open_probe(pool.get(address), period_s=period_s, node=node)
+
+    def _ssh_config(self) -> Path | None:
+        name = self._config.ssh.config
+        return Path(name).expanduser() if name else None
 
     def _node_rule(self) -> NameRule:
         from console.config import name_rule

@@ -29,9 +29,7 @@ class Table(App[None]):
         for name in COLUMNS:
             table.add_column(name, width=14, key=name)
         for row in range(self._rows):
-            table.add_row(
-                f"gpu{row:06d}", *[str(self._random.randrange(1000)) for _ in COLUMNS[1:]], key=str(row)
-            )
+            table.add_row(f"gpu{row:06d}", *[str(self._random.randrange(1000)) for _ in COLUMNS[1:]], key=str(row))
         self.set_interval(0.5, self._change)
 
     def _change(self) -> None:

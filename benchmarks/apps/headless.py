@@ -19,7 +19,8 @@ VISIBLE = 44
 
 
 async def main(overrides: Overrides) -> None:
-    """Run it as the console does, with the attention of one screen."""
+    """Run it as the console does, with the attention of one screen; hosts are all marked."""
+    everything = overrides.hosts is not None
     session = Session(load(overrides, os.environ))
     await session.start()
     try:
@@ -27,7 +28,8 @@ async def main(overrides: Overrides) -> None:
         while True:
             await asyncio.sleep(0.25)
             nodes = session.store.nodes
-            session.attend(Attention(visible=tuple(nodes)[:VISIBLE]))
+            shown = tuple(nodes)
+            session.attend(Attention(visible=shown[:VISIBLE], marked=shown if everything else ()))
             for seen in (changes.nodes, changes.jobs, changes.sources):
                 seen.clear()
             live = sum(view.sample is not None for view in nodes.values())

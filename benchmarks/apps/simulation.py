@@ -15,7 +15,7 @@ class Site:
     """The clock is all that a simulation asks for."""
 
     cluster = "sim"
-    environ: dict[str, str] = {}  # noqa: RUF012 - never written
+    environ: dict[str, str] = {}
 
     def now(self) -> float:
         """Return Unix seconds."""

@@ -9,10 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from console.errors import QuarterdeckError, UsageError
-
 if TYPE_CHECKING:
     from console.config import Config
+    from console.errors import QuarterdeckError
 
 NO_TERMINAL = ("", "dumb", "unknown")
 """Values of TERM that promise nothing."""
@@ -74,6 +73,8 @@ class Call:
 
     def require_terminal(self) -> None:
         """Raise UsageError when the console cannot be shown here."""
+        from console.errors import UsageError
+
         hint = "in scripts: qd snapshot, qd nodes, qd jobs, each with --json"
         if not self.on_terminal():
             raise UsageError("the console needs a terminal", "standard input and output", hint)

@@ -19,15 +19,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(call: Call) -> int:
     """Print the script that the shell evaluates."""
-    import argcomplete
+    from argcomplete.shell_integration import shellcode
 
-    call.say(str(argcomplete.shellcode(list(PROGRAMS), shell=call.options.shell)))
+    call.say(str(shellcode(list(PROGRAMS), shell=call.options.shell)))
     return 0
 
 
 def complete(parser: argparse.ArgumentParser) -> None:
     """Answer the shell and end this process."""
     import argcomplete
+    from argcomplete.completers import FilesCompleter, SuppressCompleter
 
     for action in _actions(parser):
         if action.dest == "theme":
@@ -35,9 +36,9 @@ def complete(parser: argparse.ArgumentParser) -> None:
         elif action.dest == "cluster":
             _set(action, _clusters)
         elif action.dest in ("config", "ssh_config"):
-            _set(action, argcomplete.FilesCompleter())
+            _set(action, FilesCompleter())
         elif action.dest in ("hosts", "simulate", "refresh", "wait", "filter"):
-            _set(action, argcomplete.SuppressCompleter())
+            _set(action, SuppressCompleter())
     argcomplete.autocomplete(parser)
 
 

@@ -166,9 +166,7 @@ class Hub:
             capabilities.append(("telemetry", backend.telemetry_period_s, partial(self._telemetry, backend)))
         for what, period_s, ask in capabilities:
             name = f"{backend.kind.value}:{backend.cluster}/{what}"
-            status = SourceStatus(
-                name=name, kind=backend.kind.value, cluster=backend.cluster, period_s=period_s
-            )
+            status = SourceStatus(name=name, kind=backend.kind.value, cluster=backend.cluster, period_s=period_s)
             worker = PolledWorker(
                 SourceTracker(status, self._sink, self._now, self._report),
                 ask,
@@ -273,9 +271,7 @@ class Hub:
         idle = [key for key, probed in self._probes.items() if probed.worker.idle]
         for key in idle:
             self._let_go(key)
-        if any(
-            probed.target.mode != "all" and not probed.worker.attended for probed in self._probes.values()
-        ):
+        if any(probed.target.mode != "all" and not probed.worker.attended for probed in self._probes.values()):
             self._allot()
 
     def _keep(self, work: Coroutine[Any, Any, None]) -> asyncio.Future[None]:

@@ -95,10 +95,8 @@ class PolledWorker:
         try:
             records = await self._answer(self._deadline or deadline_s(period))
             if not isinstance(records, Records):
-                raise BadAnswer(
-                    f"the plugin gave {type(records).__name__}, not records", self.tracker.status.name
-                )
-        except Exception as error:
+                raise BadAnswer(f"the plugin gave {type(records).__name__}, not records", self.tracker.status.name)
+        except Exception as error:  # noqa: BLE001
             # Whatever a plugin raises costs that plugin its answer, never the console.
             self._meter.add(loop.time(), guess)
             return self._failed(error)

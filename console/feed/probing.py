@@ -137,7 +137,7 @@ class ProbeWorker:
             while True:
                 self._take(sample)
                 sample = await self._next(self._probe, LINE_GRACE_S)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             # SourceError is the rule; whatever else a transport or probe raises costs this node, not the console.
             return self._failed(error)
         finally:
@@ -155,9 +155,7 @@ class ProbeWorker:
             period = max(self._pace_s or 0.0, self.tracker.status.period_s or 0.0)
             left = started + 3.0 * period + grace_s - loop.time()
             if left <= 0:
-                raise TimedOut(
-                    f"the probe was silent for {loop.time() - started:.0f} s", self.tracker.status.name
-                )
+                raise TimedOut(f"the probe was silent for {loop.time() - started:.0f} s", self.tracker.status.name)
             try:
                 return await probe.next(left)
             except TimedOut:
@@ -208,5 +206,5 @@ async def _close(probe: NodeProbe) -> None:
     try:
         async with asyncio.timeout(CLOSE_TIMEOUT_S):
             await probe.close()
-    except Exception:  # what cannot be closed in time dies with its connection
+    except Exception:  # noqa: BLE001 - what cannot be closed in time dies with its connection
         pass

@@ -54,9 +54,7 @@ class SourceTracker:
             return
         self._ended = False
         self._send(
-            self._changed(
-                state=SourceState.CONNECTING, since=self.now(), error=None, hint=None, next_try_at=None
-            )
+            self._changed(state=SourceState.CONNECTING, since=self.now(), error=None, hint=None, next_try_at=None)
         )
 
     def expect(self, period_s: float) -> None:
@@ -123,7 +121,7 @@ class SourceTracker:
         self.status = status
         try:
             self._sink(Batch(status=status, records=records))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             # A plugin's record that breaks the contract (a list for a text, None for a name) shows only where it
             # is merged; it may cost this answer, not the console.
             kept = self._report(error, f"{status.name}: taking its answer")
@@ -144,5 +142,5 @@ def _finite(value: Any) -> Any:
 def _words(error: BaseException) -> str:
     try:
         return str(error) or "no further word"
-    except Exception:  # an exception whose own text fails is still an exception to report
+    except Exception:  # noqa: BLE001 - an exception whose own text fails is still an exception to report
         return "no further word"

@@ -69,9 +69,7 @@ BOOTSTRAP = (
 """Reads with a buffer: the console sends nothing after the bundle before the first line has come."""
 
 FIND_PYTHON = (
-    f"for p in {' '.join(PYTHONS)}; do "
-    f'command -v $p >/dev/null 2>&1 && exec $p {" ".join(OPTIONS)} "$0"; '
-    "done; "
+    f'for p in {" ".join(PYTHONS)}; do command -v $p >/dev/null 2>&1 && exec $p {" ".join(OPTIONS)} "$0"; done; '
 )
 
 _LOADER = """

@@ -32,6 +32,7 @@ STATE_LIMIT_BYTES = 2 << 20
 
 AUDIT_EVERY_BYTES = 8 << 20
 MAX_TEXT = 512
+MAX_INDEX = 1 << 16
 MAX_INTEGER = 1 << 62
 LARGE_LINE_BYTES = 32 << 10
 SECTIONS = ("host", "accelerators", "links", "disks", "mounts", "cost", "at", "missing")
@@ -184,7 +185,7 @@ class Decoder:
 
     def _sample(self, line: _Line, touched: dict[str, dict[str, Any]], now: float) -> Sample:
         state = self._state
-        at = state.get("at", {})
+        at = msgspec.convert(state.get("at", {}), dict[str, float])
         host = state.get("host")
         if "cost" in touched or line.full:
             self._cost = msgspec.convert(state.get("cost", {}), ProbeCost)
@@ -198,9 +199,7 @@ class Decoder:
             accelerators=self._read_accelerators(touched.get("accelerators"), bool(line.full)),
             links=self._read("links", kind=Link, identity="name", touched=touched, at=at, advance=self._link),
             disks=self._read("disks", kind=Disk, identity="name", touched=touched, at=at, advance=self._disk),
-            mounts=self._read(
-                "mounts", kind=Mount, identity="path", touched=touched, at=at, advance=self._mount
-            ),
+            mounts=self._read("mounts", kind=Mount, identity="path", touched=touched, at=at, advance=self._mount),
             cost=self._cost,
             missing=self._missing,
         )
@@ -212,7 +211,7 @@ class Decoder:
         known = self._accelerators
         for key in items if full else touched or ():
             if key in items:
-                known[key] = msgspec.convert({**items[key], "index": int(key)}, Accelerator)
+                known[key] = msgspec.convert({**items[key], "index": _number_of(key)}, Accelerator)
             else:
                 known.pop(key, None)
         if len(known) != len(items):
@@ -228,8 +227,8 @@ class Decoder:
         kind: type[R],
         identity: str,
         touched: dict[str, dict[str, Any]],
-        at: dict[str, Any],
-        advance: Callable[[_Thing, dict[str, Any], dict[str, Any]], tuple[bool, dict[str, Any]]],
+        at: dict[str, float],
+        advance: Callable[[_Thing, dict[str, Any], dict[str, float]], tuple[bool, dict[str, Any]]],
     ) -> tuple[R, ...]:
         """Return the records of one section; those to which nothing happened are the same as before."""
         items = self._state.get(section, {})
@@ -258,7 +257,7 @@ class Decoder:
         return self._tuples[section]
 
     @staticmethod
-    def _link(thing: _Thing, item: dict[str, Any], at: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
+    def _link(thing: _Thing, item: dict[str, Any], at: dict[str, float]) -> tuple[bool, dict[str, Any]]:
         read_at = at.get("rdma" if "errors_at" in item else "network")
         if read_at is None:
             return False, {}
@@ -267,7 +266,7 @@ class Decoder:
         return moved, {**thing.counters.rates, **thing.errors.rates}
 
     @staticmethod
-    def _disk(thing: _Thing, item: dict[str, Any], at: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
+    def _disk(thing: _Thing, item: dict[str, Any], at: dict[str, float]) -> tuple[bool, dict[str, Any]]:
         read_at = at.get("disks")
         moved = read_at is not None and thing.counters.advance(read_at, item, DISK_RATES)
         rates: dict[str, Any] = dict(thing.counters.rates)
@@ -276,7 +275,7 @@ class Decoder:
         return moved, rates
 
     @staticmethod
-    def _mount(thing: _Thing, item: dict[str, Any], at: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
+    def _mount(thing: _Thing, item: dict[str, Any], at: dict[str, float]) -> tuple[bool, dict[str, Any]]:
         read_at = at.get("mounts")
         if read_at is None or "requests" not in item:
             return False, {}
@@ -289,6 +288,13 @@ class Decoder:
         state, rtt_s, retransmits_per_s = nfs.verdict
         found = {"state": state, "rtt_s": rtt_s, "retransmits_per_s": retransmits_per_s}
         return moved or nfs.verdict != before, {**thing.counters.rates, **found}
+
+
+def _number_of(key: str) -> int:
+    index = int(key)
+    if not 0 <= index < MAX_INDEX:
+        raise ValueError("an accelerator has an impossible number")
+    return index
 
 
 def _index(accelerator: Accelerator) -> int:

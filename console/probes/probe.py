@@ -28,8 +28,7 @@ BACKLOG_WAIT_S = 0.05
 BUDGET_PERCENT = 1.0
 SHELL_SCRIPT = shell.script(f"{bundle.HELLO}/{bundle.PROTOCOL} shell")
 _HELLO = re.compile(
-    rb"^%s/(\d{1,9}) (?:python=(\d{1,4})\.(\d{1,4})\.(\d{1,4}) nvidia=([01])|(shell))$"
-    % bundle.HELLO.encode()
+    rb"^%s/(\d{1,9}) (?:python=(\d{1,4})\.(\d{1,4})\.(\d{1,4}) nvidia=([01])|(shell))$" % bundle.HELLO.encode()
 )
 
 
@@ -67,9 +66,7 @@ class PythonProbe:
             await self._keep_alive()
             began = time.monotonic()
             try:
-                line = await self._channel.read_line(
-                    max(0.0, min(deadline - began, KEEPALIVE_S)), LINE_LIMIT_BYTES
-                )
+                line = await self._channel.read_line(max(0.0, min(deadline - began, KEEPALIVE_S)), LINE_LIMIT_BYTES)
             except TimedOut:
                 if time.monotonic() < deadline:
                     continue
@@ -187,17 +184,13 @@ async def _hello(channel: Channel, node: str) -> re.Match[bytes]:
         try:
             line = await channel.read_line(max(0.0, deadline - time.monotonic()), LINE_LIMIT_BYTES)
         except TimedOut as error:
-            raise TimedOut(
-                f"no hello from the probe within {HELLO_TIMEOUT_S:g} s{_said(last)}", node
-            ) from error
+            raise TimedOut(f"no hello from the probe within {HELLO_TIMEOUT_S:g} s{_said(last)}", node) from error
         except ConnectionLost as error:
             raise ConnectionLost(f"{error.what}{_said(last)}", node, error.hint) from error
         found = _HELLO.match(line.strip())
         if found:
             if int(found.group(1)) != bundle.PROTOCOL:
-                raise BadAnswer(
-                    f"the probe speaks protocol {int(found.group(1))}, not {bundle.PROTOCOL}", node
-                )
+                raise BadAnswer(f"the probe speaks protocol {int(found.group(1))}, not {bundle.PROTOCOL}", node)
             return found
         last = line if line.strip() else last
         size += len(line) + 1

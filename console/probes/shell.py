@@ -44,19 +44,18 @@ GPU_MAX_AGE_S = 30.0
 def script(hello: str) -> str:
     """Return the line for `sh`: the hello, then an answer for every line of input.
 
+    When the channel is gone, whatever still writes to it ends by that: the loop of nvidia-smi within two rounds.
     `F path` begins a file, `T` is the clock, `G` a line of nvidia-smi, `E` the end of an answer.
     """
-    smi = " ".join(
-        ["nvidia-smi", f"--loop={nvidia_smi.LOOP_S}", *nvidia_smi.arguments(list(nvidia_smi.BASIC))]
-    )
+    smi = " ".join(["nvidia-smi", f"--loop={nvidia_smi.LOOP_S}", *nvidia_smi.arguments(list(nvidia_smi.BASIC))])
     return (
-        f"echo; echo {hello}; g=; "
+        f"echo; echo {hello}; "
         "if command -v nvidia-smi >/dev/null 2>&1; then "
-        f'{smi} 2>&1 | while read -r l; do echo "G $l"; done & g=$!; fi; '
+        f'{smi} 2>&1 | while read -r l; do echo "G $l"; done & fi; '
         f'while read -r x; do case $x in quit) break;; first) a="{" ".join(FACTS)}";; *) a=;; esac; '
         f"for f in $a {' '.join(FILES)}; do "
         'if [ -r $f ]; then echo "F $f"; cat $f 2>/dev/null; echo; fi; done; '
-        'echo "T $(date +%s)"; echo E; done; [ -n "$g" ] && kill $g 2>/dev/null'
+        'echo "T $(date +%s)"; echo E; done'
     )
 
 
@@ -74,7 +73,7 @@ class Texts(Files):
         except KeyError:
             raise FileNotFoundError(path) from None
 
-    def names(self, path: str) -> list[str]:  # noqa: ARG002 - the signature of Files
+    def names(self, path: str) -> list[str]:
         """Nothing is listed over the line."""
         return []
 
@@ -82,7 +81,7 @@ class Texts(Files):
         """Whether the file came."""
         return path in self.texts
 
-    def target(self, path: str) -> str:  # noqa: ARG002 - the signature of Files
+    def target(self, path: str) -> str:
         """No link is followed over the line."""
         return ""
 
@@ -186,9 +185,7 @@ class ShellProbe:
             state = self._reader.state(texts, now)
         except (ValueError, IndexError) as error:
             raise BadAnswer("the node's shell answered something that cannot be read", self.node) from error
-        return self._decoder.apply(
-            self._number, state, now, time.time() if wall is None else wall, time.time()
-        )
+        return self._decoder.apply(self._number, state, now, time.time() if wall is None else wall, time.time())
 
     async def _pace(self, deadline: float) -> None:
         self._hurry.clear()

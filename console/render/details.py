@@ -33,7 +33,7 @@ def finding_lines(findings: Iterable[Finding], view: View, width: int) -> list[L
     return lines
 
 
-def details(table: str, row: object, view: View, width: int) -> list[Line]:
+def details(row: object, view: View, width: int) -> list[Line]:
     """Return the lines of the details pane for a row of one of TABLES."""
     if isinstance(row, fleet.FleetRow):
         return node_lines(row, view, width)
@@ -45,7 +45,7 @@ def details(table: str, row: object, view: View, width: int) -> list[Line]:
         return storage_lines(row, view, width)
     if isinstance(row, sources.SourceRow):
         return source_lines(row, view, width)
-    raise TypeError(f"{table} has no details for {type(row).__name__}")
+    raise TypeError(f"no table has rows of {type(row).__name__}")
 
 
 def node_lines(row: fleet.FleetRow, view: View, width: int) -> list[Line]:
@@ -98,9 +98,7 @@ def job_lines(row: jobs.JobRow, view: View, width: int) -> list[Line]:
         text = f"{array.id}: {array.tasks} tasks, {array.running} running, {array.pending} pending"
         lines += paragraph("array", text, view, width)
     lines += [
-        pair(
-            "gpus", _counted(job.accelerators, job.accelerator_model), view, job.missing.get("accelerators")
-        ),
+        pair("gpus", _counted(job.accelerators, job.accelerator_model), view, job.missing.get("accelerators")),
         pair("nodes", _counted(job.node_count, None), view, job.missing.get("node_count")),
     ]
     lines += paragraph("where", job.nodes, view, width)
@@ -139,9 +137,7 @@ def _job_times(row: jobs.JobRow) -> list[Line]:
         lines.append(pair("runs for", units.duration(jobs.elapsed(row), view.missing), view))
     elif job.expected_start_at is not None:
         away = job.expected_start_at - view.now
-        text = (
-            f"{units.clock(job.expected_start_at, view.now)} (in {units.duration(max(away, 0))}, estimated)"
-        )
+        text = f"{units.clock(job.expected_start_at, view.now)} (in {units.duration(max(away, 0))}, estimated)"
         lines.append(pair("starts", Cell(text, "info"), view))
     else:
         lines.append(pair("starts", None, view, "no estimate yet"))
@@ -222,9 +218,7 @@ def storage_lines(row: storage.StorageRow, view: View, width: int) -> list[Line]
     why = mount.missing.get
     used = storage.used_percent(row)
     full = (
-        None
-        if used is None
-        else f"{used:.1f}% of {units.size(mount.total_bytes)}, {units.size(mount.free_bytes)} free"
+        None if used is None else f"{used:.1f}% of {units.size(mount.total_bytes)}, {units.size(mount.free_bytes)} free"
     )
     lines = [
         pair("mount", Cell(f"{row.node.key} {mount.path}", "name"), view),
@@ -232,9 +226,7 @@ def storage_lines(row: storage.StorageRow, view: View, width: int) -> list[Line]
         *paragraph("from", f"{mount.source} ({mount.type})", view, width),
         pair("used", full, view, why("total_bytes") or why("free_bytes")),
         pair("read", _with_unit(mount.read_bytes_per_s, units.rate, "B/s"), view, why("read_bytes_per_s")),
-        pair(
-            "written", _with_unit(mount.write_bytes_per_s, units.rate, "B/s"), view, why("write_bytes_per_s")
-        ),
+        pair("written", _with_unit(mount.write_bytes_per_s, units.rate, "B/s"), view, why("write_bytes_per_s")),
     ]
     if mount.network:
         lines += [
@@ -258,13 +250,9 @@ def _disk_lines(row: storage.StorageRow, view: View, width: int) -> list[Line]:
     return [
         pair("disk", Cell(f"{row.node.key} {disk.name}", "name"), view),
         *paragraph("model", disk.model, view, width),
-        pair(
-            "size", None if disk.size_bytes is None else units.size(disk.size_bytes), view, why("size_bytes")
-        ),
+        pair("size", None if disk.size_bytes is None else units.size(disk.size_bytes), view, why("size_bytes")),
         pair("read", _with_unit(disk.read_bytes_per_s, units.rate, "B/s"), view, why("read_bytes_per_s")),
-        pair(
-            "written", _with_unit(disk.write_bytes_per_s, units.rate, "B/s"), view, why("write_bytes_per_s")
-        ),
+        pair("written", _with_unit(disk.write_bytes_per_s, units.rate, "B/s"), view, why("write_bytes_per_s")),
         pair("busy", _with_unit(disk.busy_percent, units.percent, "%"), view, why("busy_percent")),
         age_line("seen", nodes.observed_at(view.store, row.node), view),
     ]

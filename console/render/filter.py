@@ -9,8 +9,9 @@
     !term          not
     term term      all of them
 
-Words are looked for in text columns, and in numbers as they are shown when the word holds a digit. What is
-not known fulfils no comparison, neither `>` nor `<`; its negation `!` does hold.
+Words are looked for in all text columns; a whole number also finds the counts and percentages that are shown
+so, while sizes, rates and times want their field. What is not known fulfils no comparison, neither `>` nor `<`;
+its negation `!` does hold.
 """
 
 from __future__ import annotations
@@ -91,12 +92,15 @@ def _term(match: re.Match[str], table: Table[R]) -> Predicate[R]:
 def _word(word: str, table: Table[R]) -> Predicate[R]:
     wanted = word.casefold()
     text = table.text
-    if not any(char.isdigit() for char in wanted):
+    if not wanted.isdecimal():
         return lambda row: wanted in text(row).casefold()
-    numbers = [column.cell for column in table.columns if column.unit != "text"]
-    return lambda row: (
-        wanted in text(row).casefold() or any(wanted in cell(row).text.casefold() for cell in numbers)
-    )
+    number = int(wanted)
+    values = [column.value for column in table.columns if column.unit in ("number", "percent")]
+    return lambda row: wanted in text(row).casefold() or any(_shows(value(row), number) for value in values)
+
+
+def _shows(value: Value, number: int) -> bool:
+    return isinstance(value, (int, float)) and abs(value - number) <= 0.5
 
 
 def _any_matches(source: str, table: Table[R]) -> Predicate[R]:
@@ -151,13 +155,9 @@ def _equals(column: Column[R], wanted: str, *, exact: bool) -> Predicate[R]:
     return lambda row: (value := column.value(row)) is not None and abs(_float(value) - number) <= half
 
 
-def _compares(
-    column: Column[R], compare: Callable[[float, float], bool], wanted: str, sign: str
-) -> Predicate[R]:
+def _compares(column: Column[R], compare: Callable[[float, float], bool], wanted: str, sign: str) -> Predicate[R]:
     if column.unit == "text":
-        raise UsageError(
-            f"{column.id} is text and has no {sign}", hint=f"use {column.id}:{wanted or 'VALUE'}"
-        )
+        raise UsageError(f"{column.id} is text and has no {sign}", hint=f"use {column.id}:{wanted or 'VALUE'}")
     number, _ = _number(column, wanted)
     return lambda row: (value := column.value(row)) is not None and compare(_float(value), number)
 

@@ -46,9 +46,7 @@ def gpu_lines(view: View, node: NodeView, width: int, *, title: bool = False) ->
     return grid(rows, widths, _ALIGNS, view)
 
 
-def gpu_row(
-    view: View, node: str, gpu: Accelerator, widths: Sequence[int], *, stale: bool = False
-) -> list[Cell]:
+def gpu_row(view: View, node: str, gpu: Accelerator, widths: Sequence[int], *, stale: bool = False) -> list[Cell]:
     """Return the cells of one accelerator, for `grid` with these widths."""
     missing = view.missing
     share = None if gpu.utilization_percent is None else gpu.utilization_percent / 100

@@ -25,9 +25,7 @@ def title_line(view: View, width: int, *, paused: bool = False) -> Line:
     room = width - _width(left) - _width(right) - 4
     names = f" {view.glyphs.separator} ".join(map(cluster_name, view.store.clusters.values()))
     if names and room > 4:
-        left.append(
-            Cell("  " + fit(names, min(room, cell_width(names)), ellipsis=view.glyphs.ellipsis), "text")
-        )
+        left.append(Cell("  " + fit(names, min(room, cell_width(names)), ellipsis=view.glyphs.ellipsis), "text"))
     gap = max(width - _width(left) - _width(right), 1)
     return (*left, Cell(" " * gap), *right)
 

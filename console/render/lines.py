@@ -13,12 +13,22 @@ LABEL = 14
 """Cells of the labels, one blank included."""
 
 
+Target = tuple[str, str | tuple[str, ...]]
+"""(`node`, key) or (`job`, (cluster, id))."""
+
+
 @dataclass(frozen=True, slots=True)
 class Section:
     """A title and the lines under it."""
 
     title: str
     lines: tuple[Line, ...]
+    opens: tuple[Target | None, ...] = ()
+    """What each line leads to, one for one; empty: nothing."""
+
+    def target(self, index: int) -> Target | None:
+        """Return what line `index` leads to."""
+        return self.opens[index] if index < len(self.opens) else None
 
 
 def pair(label: str, value: Cell | str | None, view: View, why: str | None = None) -> Line:
@@ -39,9 +49,7 @@ def paragraph(label: str, text: str | None, view: View, width: int, style: str =
     return lines
 
 
-def grid(
-    rows: Iterable[Sequence[Cell]], widths: Sequence[int], aligns: Sequence[Align], view: View
-) -> list[Line]:
+def grid(rows: Iterable[Sequence[Cell]], widths: Sequence[int], aligns: Sequence[Align], view: View) -> list[Line]:
     """Return rows of cells as lines, every column at its width; a width of 0 leaves its column out."""
     lines: list[Line] = []
     for row in rows:

@@ -88,11 +88,7 @@ def accelerator_count(node: NodeView) -> int | None:
     listed = facet_number(node, "accelerators_total")
     if listed is not None:
         return int(listed)
-    return (
-        None
-        if node.sample is None or "accelerators" in node.sample.missing
-        else len(node.sample.accelerators)
-    )
+    return None if node.sample is None or "accelerators" in node.sample.missing else len(node.sample.accelerators)
 
 
 def known(values: Iterable[float | None]) -> list[float]:

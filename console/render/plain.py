@@ -18,9 +18,7 @@ WIDE = 200
 """Width where standard output is no terminal: everything that matters, and still one line a row."""
 
 
-def sorted_rows(
-    table: Table[R], view: View, column: str | None = None, descending: bool | None = None
-) -> list[RowId]:
+def sorted_rows(table: Table[R], view: View, column: str | None = None, descending: bool | None = None) -> list[RowId]:
     """Return all row ids in the table's own order, or by a column (ascending unless said)."""
     by, down = table.default_sort if column is None else (column, False)
     chosen = table.column(by)
@@ -41,9 +39,7 @@ def text_table(
     placed = layout(table, width, chosen)
     lines = [" ".join(fit(place.column.title, place.width, place.column.align, ellipsis) for place in placed)]
     for row in rows:
-        cells = (
-            fit(place.column.cell(row).text, place.width, place.column.align, ellipsis) for place in placed
-        )
+        cells = (fit(place.column.cell(row).text, place.width, place.column.align, ellipsis) for place in placed)
         lines.append(" ".join(cells))
     return "".join(line.rstrip() + "\n" for line in lines)
 

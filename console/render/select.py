@@ -51,11 +51,7 @@ def _of_rack(store: Store, value: str) -> list[str]:
 def _of_cluster(store: Store, value: str) -> list[str]:
     if value not in store.clusters:
         raise _unknown("cluster", value, store.clusters)
-    return [
-        key
-        for key, node in store.nodes.items()
-        if any(facet.cluster == value for facet in node.facets.values())
-    ]
+    return [key for key, node in store.nodes.items() if any(facet.cluster == value for facet in node.facets.values())]
 
 
 def _of_job(store: Store, value: str) -> list[str]:

@@ -191,9 +191,7 @@ def node_json(view: View, node: NodeView) -> Json:
         "reason": nodes.facet_text(node, "reason"),
         "reason_by": nodes.facet_text(node, "reason_by"),
         "reason_at": iso(nodes.facet_number(node, "reason_at")),
-        "partitions": _texts(
-            dict.fromkeys(part for facet in node.facets.values() for part in facet.partitions)
-        ),
+        "partitions": _texts(dict.fromkeys(part for facet in node.facets.values() for part in facet.partitions)),
         "cpus": _whole(cpus),
         "cpus_allocated": _whole(nodes.facet_number(node, "cpus_allocated")),
         "memory_total_bytes": _whole(memory),

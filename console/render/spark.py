@@ -79,9 +79,7 @@ def mini_bars(
         if any(bad[start : start + group]):
             runs.append(("X" if glyphs.ascii else "✗", "bad"))
             continue
-        known = [
-            value for value in fractions[start : start + group] if value is not None and math.isfinite(value)
-        ]
+        known = [value for value in fractions[start : start + group] if value is not None and math.isfinite(value)]
         if not known:
             runs.append((glyphs.missing, "muted"))
             continue

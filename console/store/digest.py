@@ -41,9 +41,7 @@ class Layout:
     def __init__(self, accelerators: tuple[int, ...], links: tuple[str, ...]) -> None:
         self.accelerators = accelerators
         self.links = links
-        self.width = (
-            len(NODE_SERIES) + len(accelerators) * len(ACCELERATOR_SERIES) + len(links) * len(LINK_SERIES)
-        )
+        self.width = len(NODE_SERIES) + len(accelerators) * len(ACCELERATOR_SERIES) + len(links) * len(LINK_SERIES)
 
     def column(self, series: str, index: int | str | None = None) -> int | None:
         """Return the column of a series; None when there is no such."""
@@ -59,6 +57,10 @@ class Layout:
             return None
         base += len(self.accelerators) * len(ACCELERATOR_SERIES)
         return base + self.links.index(index) * len(LINK_SERIES) + LINK_SERIES.index(series)
+
+    def unknown(self) -> array[float]:
+        """Return a row of which nothing is known."""
+        return array("f", [nan]) * self.width
 
     def names(self) -> list[tuple[str, int | str | None]]:
         """Return what each column is, in order."""

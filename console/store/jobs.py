@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from console.model import Job, JobState, Records
 from console.model.identity import Identity
@@ -37,13 +37,9 @@ class JobTable:
         """
         changed: set[JobKey] = set()
         nodes: set[str] = set()
-        complete = "jobs" in records.complete
-        listed: set[JobKey] = set()
         table = self._merged.table(source)
         for count, job in enumerate(records.jobs, 1):
             key = (job.cluster, job.id)
-            if complete:
-                listed.add(key)
             old = table.get(key)
             if (old is not job and old != job) and self._merged.put(source, key, job):
                 changed.add(key)
@@ -51,22 +47,36 @@ class JobTable:
             if count % SLICE == 0:
                 yield changed, nodes
                 changed, nodes = set(), set()
-        gone = self._merged.absent(source, listed) if complete else []
-        gone += [(cluster, job_id) for job_id in records.gone_jobs]
-        for count, key in enumerate(gone, 1):
-            if self._merged.drop(source, key):
-                changed.add(key)
-                self._index(key, nodes)
+        for count, gone in enumerate(self._gone(table, cluster, records), 1):
+            if gone is not None and self._merged.drop(source, gone):
+                changed.add(gone)
+                self._index(gone, nodes)
             if count % SLICE == 0:
                 yield changed, nodes
                 changed, nodes = set(), set()
         yield changed, nodes
 
+    def _gone(self, table: Mapping[JobKey, Job], cluster: str, records: Records) -> Iterator[JobKey | None]:
+        """Yield the jobs that are gone, and None for every other step of looking for them."""
+        for job_id in records.gone_jobs:
+            yield (cluster, job_id)
+        if "jobs" not in records.complete:
+            return
+        # Ids, not keys: a hundred thousand new tuples would take longer to free than to compare.
+        listed: dict[str, set[str]] = {}
+        for job in records.jobs:
+            listed.setdefault(job.cluster, set()).add(job.id)
+            yield None
+        if sum(map(len, listed.values())) == len(table):
+            return
+        for key in list(table):
+            yield None if key[1] in listed.get(key[0], ()) else key
+
     def _index(self, key: JobKey, touched: set[str]) -> None:
         job = self.shown.get(key)
         names = job.node_names if job is not None and job.state in ON_NODES else ()
         cluster = key[0]
-        new = tuple([self._identity.key(cluster, name) for name in names])
+        new = tuple(dict.fromkeys([self._identity.key(cluster, name) for name in names])) if names else ()
         old = self._nodes_of.get(key, ())
         if new == old:
             return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Hashable, Mapping
+from collections.abc import Hashable, Mapping
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
@@ -43,12 +43,9 @@ class Merged(Generic[K, R]):
         """Take a listing, all of it when it is complete; return the keys of what changed."""
         changed = {key for key, record in records.items() if self.put(source, key, record)}
         if complete:
-            changed.update(key for key in self.absent(source, records) if self.drop(source, key))
+            gone = [key for key in self.table(source) if key not in records]
+            changed.update(key for key in gone if self.drop(source, key))
         return changed
-
-    def absent(self, source: str, listed: Container[K]) -> list[K]:
-        """Return what a source has listed before and `listed` does not hold."""
-        return [key for key in self.table(source) if key not in listed]
 
     def _show(self, key: K) -> bool:
         record = next((table[key] for table in self._tables.values() if key in table), None)

@@ -177,6 +177,8 @@ class Store:
             view = self.nodes.get(key)
             if view is not None and view.probe is not None and view.probe.name == name:
                 self._set_probe(view, None, seen)
+        for key in self._measures.pop(name, ()):
+            self._refresh(self.nodes[key], seen)
 
     # ---- records
 
@@ -329,8 +331,12 @@ class Store:
             return
         view.sample = sample
         seen.nodes.add(key)
-        row, self._shares[key] = digest(sample)
-        self.rings.add(key, sample.observed_at, self._layouts.of(sample), row)
+        layout = self._layouts.of(sample)
+        try:
+            row, self._shares[key] = digest(sample)
+        except (OverflowError, ValueError):  # a number past all floats, or none: nothing to add up or to plot
+            row, self._shares[key] = layout.unknown(), Share(gpus=len(sample.accelerators), measured=1)
+        self.rings.add(key, sample.observed_at, layout, row)
         self._refresh(view, seen)
         if sample.observed_at - self._fleet_at >= FLEET_STEP_S or sample.observed_at < self._fleet_at - 3600:
             self._fleet_at = sample.observed_at

@@ -75,12 +75,7 @@ class Totals:
     def nodes_usable(self) -> int:
         """Nodes that are up, busy, reserved or in use while they drain."""
         states = self.node_states
-        return (
-            states[NodeState.UP]
-            + states[NodeState.BUSY]
-            + states[NodeState.RESERVED]
-            + states[NodeState.DRAINING]
-        )
+        return states[NodeState.UP] + states[NodeState.BUSY] + states[NodeState.RESERVED] + states[NodeState.DRAINING]
 
     @property
     def gpus_sick(self) -> int:
@@ -142,9 +137,7 @@ class Totals:
         old = self._shares.get(key, NO_SHARE)
         if old == share:
             return
-        self._sums = Share._make(
-            [total - was + now for total, was, now in zip(self._sums, old, share, strict=True)]
-        )
+        self._sums = Share._make([total - was + now for total, was, now in zip(self._sums, old, share, strict=True)])
         if share is NO_SHARE:
             self._shares.pop(key, None)
         else:

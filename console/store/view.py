@@ -44,8 +44,8 @@ def derive_state(view: NodeView, plain: set[str]) -> NodeState:
     """Return the state of a machine over all that is known; `plain` names the sources that schedule nothing.
 
     A scheduler that knows a state has the word: whether we can log in there changes nothing about it. Without one
-    the machine is what its probe says: `up` or `busy` when it answers, `unreachable` when it does not, `unknown`
-    when it denies or was not asked; and without a probe what the plain list says.
+    the machine is what its probe says: `up` or `busy` when it answers, `unreachable` when it does not. Where the
+    probe has no word (denied, not asked yet, not asked at all) it is what the plain list says.
     """
     words = NodeState.UNKNOWN
     for source, node in view.facets.items():
@@ -61,13 +61,8 @@ def derive_state(view: NodeView, plain: set[str]) -> NodeState:
         return NodeState.UNREACHABLE
     if state is SourceState.OK or state is SourceState.LATE:
         return NodeState.BUSY if view.sample is not None and _in_use(view.sample) else NodeState.UP
-    if state is SourceState.CONNECTING:
-        return words
-    return NodeState.UNKNOWN
+    return words
 
 
 def _in_use(sample: Sample) -> bool:
-    for gpu in sample.accelerators:
-        if gpu.processes or (gpu.utilization_percent or 0.0) >= BUSY_PERCENT:
-            return True
-    return False
+    return any(gpu.processes or (gpu.utilization_percent or 0.0) >= BUSY_PERCENT for gpu in sample.accelerators)

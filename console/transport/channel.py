@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import signal as signals
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -29,8 +30,8 @@ _NOISE_BYTES = 1 << 20
 class Session(asyncssh.SSHClientSession[bytes]):
     """One running program.
 
-    Its first word, on both outputs, is a mark of ours and its process id: what came before is the login shell's own
-    (a noisy .bashrc) and is dropped; the process id serves to end the program, with all its children, from here.
+    Its first word, on both outputs, is a mark of ours and its process id: what came before is the login shell's
+    own (a noisy .bashrc) and is dropped; the process id serves to end the program, with its children, from here.
     """
 
     def __init__(self, host: str, mark: str) -> None:
@@ -75,8 +76,9 @@ class Session(asyncssh.SSHClientSession[bytes]):
     def exit_status_received(self, status: int) -> None:
         self.exit_status = status
 
-    def exit_signal_received(self, signal: str, core_dumped: bool, msg: str, lang: str) -> None:
-        self.exit_status = 128 + _SIGNALS.get(signal, 0)
+    def exit_signal_received(self, signal: str, _core_dumped: bool, _msg: str, _lang: str) -> None:
+        number = signals.Signals.__members__.get(f"SIG{signal}")
+        self.exit_status = 128 + (number or 0)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = exc
@@ -96,9 +98,7 @@ class Session(asyncssh.SSHClientSession[bytes]):
     @property
     def noise(self) -> str:
         """What the login shell said, when it said more than our program."""
-        return clean(
-            b" ".join(part for part in self._noise if part)[-400:].decode("utf-8", "replace").strip()
-        )
+        return clean(b" ".join(part for part in self._noise if part)[-400:].decode("utf-8", "replace").strip())
 
     async def send(self, data: bytes) -> None:
         """Write to standard input and wait until most of it left. Raises ConnectionLost and TimedOut."""
@@ -128,9 +128,6 @@ class Session(asyncssh.SSHClientSession[bytes]):
         words = clean(tail[-400:].decode("utf-8", "replace").strip())
         what = f"the program ended with status {self.exit_status}"
         return ConnectionLost(f"{what}: {words}" if words else what, self.host)
-
-
-_SIGNALS = {"HUP": 1, "INT": 2, "QUIT": 3, "ILL": 4, "ABRT": 6, "FPE": 8, "KILL": 9, "SEGV": 11, "PIPE": 13, "ALRM": 14, "TERM": 15}  # fmt: skip
 
 
 class Collector(Session):
@@ -200,15 +197,11 @@ class SshChannel:
         await finish(self._session, self._connection, patience_s=_PATIENCE_S)
 
 
-async def start(
-    connection: asyncssh.SSHClientConnection, session: Session, argv: Sequence[str], mark: str
-) -> None:
-    """Start a program as `session`. Raises SourceError; ConnectionLost when the connection is no longer one."""
+async def start(connection: asyncssh.SSHClientConnection, session: Session, argv: Sequence[str], mark: str) -> None:
+    """Start a program as `session`. Raises SourceError; ConnectionLost when the connection is dead."""
     script = f'echo {mark} $$; echo {mark} $$ >&2; exec "$@"'
     opening = asyncio.create_task(
-        connection.create_session(
-            lambda: session, command_line(script, argv), encoding=None, request_pty=False
-        )
+        connection.create_session(lambda: session, command_line(script, argv), encoding=None, request_pty=False)
     )
     try:
         async with asyncio.timeout(OPEN_TIMEOUT_S):
@@ -221,9 +214,7 @@ async def start(
     except (OSError, asyncssh.Error) as error:
         if isinstance(error, TimeoutError):
             opening.add_done_callback(_abandon)
-            raise TimedOut(
-                f"the server opened no session within {OPEN_TIMEOUT_S:g} s", session.host
-            ) from None
+            raise TimedOut(f"the server opened no session within {OPEN_TIMEOUT_S:g} s", session.host) from None
         raise lost_error(error, session.host) from None
     except BaseException:  # cancelled: what is opened later is closed at once
         opening.add_done_callback(_abandon)
@@ -238,10 +229,8 @@ def _abandon(
         opening.result()[0].abort()
 
 
-async def finish(
-    session: Session, connection: asyncssh.SSHClientConnection, *, patience_s: float = 0.0
-) -> None:
-    """End a program and close its channel: input ends, then, after `patience_s`, it is killed with its children.
+async def finish(session: Session, connection: asyncssh.SSHClientConnection, *, patience_s: float = 0.0) -> None:
+    """End a program and close its channel: input ends; after `patience_s` it is killed with its children.
 
     Never raises, never waits longer than two seconds.
     """
@@ -256,13 +245,13 @@ async def finish(
             with suppress(OSError):
                 chan.send_signal("KILL")
             if session.pid is not None:
-                await _kill(session, connection, session.pid)
+                await _kill(connection, session.pid)
     finally:
         chan.abort()
 
 
-async def _kill(session: Session, connection: asyncssh.SSHClientConnection, pid: int) -> None:
-    """Kill by a second session: sshd delivers no signals to root's programs, nor did it before OpenSSH 7.9."""
+async def _kill(connection: asyncssh.SSHClientConnection, pid: int) -> None:
+    """Kill by a second session: sshd delivers no signals to root's programs, and none before OpenSSH 7.9."""
     script = f"kill -9 -{pid} 2>/dev/null || kill -9 {pid} 2>/dev/null"
     with suppress(OSError, TimeoutError, asyncssh.Error):
         async with asyncio.timeout(_KILL_TIMEOUT_S):
@@ -282,9 +271,7 @@ def no_start_error(session: Session) -> SourceError:
     """Return the error for a login shell that ended before it ran our program."""
     said = f": {session.noise}" if session.noise else ""
     status = session.exit_status
-    hint = "the account's shell, its start-up files or a forced command (ForceCommand, command=) run nothing else"
+    hint = "the account's shell, its start-up files or a forced command (ForceCommand) run nothing else"
     if status in (126, 127):
         return BadAnswer(f"there is no /bin/sh{said}", session.host, hint)
-    return Denied(
-        f"the login shell ended with status {status} before it ran the command{said}", session.host, hint
-    )
+    return Denied(f"the login shell ended with status {status} before it ran the command{said}", session.host, hint)

@@ -35,22 +35,22 @@ _PACKET_BYTES = 1 << 15
 
 
 class Client(asyncssh.SSHClient):
-    """Takes note of what the server shows before the login succeeds or fails. Never trusts, never answers a prompt."""
+    """Takes note of what the server shows before the login. Never trusts, never answers a prompt."""
 
     def __init__(self, attempt: Attempt) -> None:
         self._attempt = attempt
 
-    def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
+    def validate_host_public_key(self, _host: str, _addr: str, _port: int, key: asyncssh.SSHKey) -> bool:
         self._attempt.shown_kind = key.get_algorithm()
         self._attempt.shown_key = key.public_data
         return False
 
-    def validate_host_ca_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
+    def validate_host_ca_key(self, _host: str, _addr: str, _port: int, key: asyncssh.SSHKey) -> bool:
         self._attempt.shown_kind = f"certificate authority {key.get_algorithm()}"
         self._attempt.shown_key = key.public_data
         return False
 
-    def auth_banner_received(self, msg: str, lang: str) -> None:
+    def auth_banner_received(self, msg: str, _lang: str) -> None:
         self._attempt.banner = clean((self._attempt.banner + msg)[:4096])
 
 
@@ -67,7 +67,7 @@ class Connector:
     async def connect(
         self, options: HostOptions, tunnel: asyncssh.SSHClientConnection | None
     ) -> asyncssh.SSHClientConnection:
-        """Return a logged-in connection. Raises SourceError of a truthful kind, in `timeout_s` at the latest."""
+        """Return a logged-in connection. Raises a truthful SourceError, after `timeout_s` at the latest."""
         attempt = Attempt(options)
         timeout_s = min(self.timeout_s, options.connect_timeout_s or self.timeout_s)
         try:
@@ -116,9 +116,7 @@ class Connector:
                 gss_auth=options.gssapi,
                 host_based_auth=False,
                 kex_algs=algorithms(options.kex_algorithms, get_kex_algs(), get_default_kex_algs()),
-                encryption_algs=algorithms(
-                    options.ciphers, get_encryption_algs(), get_default_encryption_algs()
-                ),
+                encryption_algs=algorithms(options.ciphers, get_encryption_algs(), get_default_encryption_algs()),
                 mac_algs=algorithms(options.macs, get_mac_algs(), get_default_mac_algs()),
                 compression_algs=["zlib@openssh.com", "none"] if options.compression else ["none"],
                 x509_trusted_certs=None,
@@ -141,7 +139,7 @@ class Connector:
 
 
 def algorithms(wish: str | None, possible: Sequence[bytes], default: Sequence[bytes]) -> list[str]:
-    """Return the algorithms of an OpenSSH list (`a,b`, `+a`, `-a*`, `^a`) that are to be had here, else the default."""
+    """Return the algorithms of an OpenSSH list (`a,b`, `+a`, `-a*`, `^a`) that exist here, else the default."""
     able = [name.decode("ascii") for name in possible]
     usual = [name.decode("ascii") for name in default]
     if not wish:
@@ -157,7 +155,7 @@ def algorithms(wish: str | None, possible: Sequence[bytes], default: Sequence[by
 
 
 def _host_key_algorithms(options: HostOptions, known: HostKeys) -> list[str]:
-    """Return what to ask for: certificates where an authority is known, the kinds of the known keys, then the rest."""
+    """Return what to ask for: certificates where an authority is known, kinds of known keys, then the rest."""
     certificates = list(get_default_certificate_algs()) if known.authorities else []
     chosen = algorithms(
         options.host_key_algorithms,

@@ -16,13 +16,13 @@ _RESOLVERS = 32
 
 
 class Dialler:
-    """Opens sockets. Names are resolved in threads of its own, so that slow name servers hold up nothing else."""
+    """Opens sockets. Names are resolved in threads of its own: slow name servers hold up nothing else."""
 
     def __init__(self) -> None:
         self._resolving = asyncio.Semaphore(_RESOLVERS)
 
     async def dial(self, options: HostOptions) -> socket.socket:
-        """Return a connected, non-blocking socket. Raises socket.gaierror, or OSError of the last address tried."""
+        """Return a connected, non-blocking socket. Raises gaierror, or the OSError of the last address."""
         failure: OSError = OSError("no address")
         for family, kind, protocol, _, address in await self._resolve(options):
             connection = socket.socket(family, kind, protocol)

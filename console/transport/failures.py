@@ -59,9 +59,7 @@ def connect_error(error: BaseException, attempt: Attempt, timeout_s: float) -> S
     where = attempt.where
     if isinstance(error, TimeoutError):
         what = _WAITED_FOR.get(attempt.phase, "no answer")
-        return TimedOut(
-            f"{what} within {timeout_s:g} s", where, "is the machine up, and does a firewall let SSH pass?"
-        )
+        return TimedOut(f"{what} within {timeout_s:g} s", where, "is the machine up, and does a firewall let SSH pass?")
     if isinstance(error, socket.gaierror):
         return Unreachable(
             f"the name does not resolve: {clean(error.strerror or str(error))}", where,
@@ -70,7 +68,7 @@ def connect_error(error: BaseException, attempt: Attempt, timeout_s: float) -> S
     if isinstance(error, asyncssh.HostKeyNotVerifiable):
         return _host_key_error(error, attempt)
     if isinstance(error, asyncssh.PermissionDenied):
-        return _login_error(error, attempt)
+        return _login_error(attempt)
     if isinstance(error, asyncssh.KeyExchangeFailed):
         return _key_exchange_error(error, attempt)
     if isinstance(error, asyncssh.ChannelOpenError):
@@ -138,7 +136,7 @@ def _dropped_error(error: Exception, attempt: Attempt) -> SourceError:
     )  # fmt: skip
 
 
-def _login_error(error: asyncssh.PermissionDenied, attempt: Attempt) -> SourceError:
+def _login_error(attempt: Attempt) -> SourceError:
     options, offer = attempt.options, attempt.offer
     shown = ", ".join(offer.names) if offer.names else "none"
     what = f"login as {clean(options.user)} refused; keys offered: {shown}"
@@ -186,16 +184,15 @@ def _host_key_error(error: asyncssh.HostKeyNotVerifiable, attempt: Attempt) -> S
         )  # fmt: skip
     return HostKeyUnknown(
         f"the host key ({shown}) is in no known_hosts file", attempt.where,
-        f"compare the fingerprint with the host's own (ssh-keygen -lf /etc/ssh/ssh_host_{_short(attempt.shown_kind)}_key.pub "
-        f"there), then: {add_command(options, attempt.shown_kind)}",
+        "compare the fingerprint with the host's own, which it prints by "
+        f"`ssh-keygen -lf /etc/ssh/ssh_host_{_short(attempt.shown_kind)}_key.pub`, "
+        f"then: {add_command(options, attempt.shown_kind)}",
     )  # fmt: skip
 
 
 def add_command(options: HostOptions, kind: str = "ssh-ed25519") -> str:
     """Return the command that adds a host's key to the user's known_hosts."""
-    file = (
-        shlex.quote(str(options.known_hosts_files[0])) if options.known_hosts_files else "~/.ssh/known_hosts"
-    )
+    file = shlex.quote(str(options.known_hosts_files[0])) if options.known_hosts_files else "~/.ssh/known_hosts"
     port = "" if options.port == DEFAULT_PORT else f"-p {options.port} "
     command = f"ssh-keyscan {port}-t {_short(kind)} {shlex.quote(options.hostname)}"
     if options.host_key_alias:
@@ -210,7 +207,7 @@ def add_command(options: HostOptions, kind: str = "ssh-ed25519") -> str:
 def _key_exchange_error(error: asyncssh.KeyExchangeFailed, attempt: Attempt) -> SourceError:
     return Unsupported(
         f"no common algorithm: {clean(error.reason)}", attempt.where,
-        "KexAlgorithms, Ciphers, MACs or HostKeyAlgorithms in the ssh configuration rule out all that the server offers",
+        "KexAlgorithms, Ciphers, MACs or HostKeyAlgorithms in the ssh configuration rule out all it offers",
     )  # fmt: skip
 
 

@@ -13,9 +13,9 @@ LATE_S = 0.02
 class Gate:
     """Bounds the connects that are being worked on, without letting the dead hold up the living.
 
-    A slot is for work: handshakes, and keys to be checked. A connect that has had its slot for `hold_s` is waiting
-    for a machine, not working, and gives its slot to the next – unless this process itself is behind with its work,
-    which shows in the timer being late: then nobody new starts, and keys and screen stay quick.
+    A slot is for work: handshakes, and keys to be checked. A connect that has had its slot for `hold_s` is
+    waiting for a machine, not working, and gives its slot to the next – unless this process itself is behind
+    with its work, which shows in the timer being late: then nobody new starts, and keys and screen stay quick.
     """
 
     def __init__(self, limit: int, hold_s: float = HOLD_S) -> None:

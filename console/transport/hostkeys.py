@@ -1,7 +1,7 @@
 """known_hosts files: which keys a host may show, and where each of them stands.
 
-Plain, hashed and wildcard entries, `[host]:port`, `@cert-authority` and `@revoked`, as sshd(8) describes them. Keys
-stay base64 text here: most of a long file is never looked at.
+Plain, hashed and wildcard entries, `[host]:port`, `@cert-authority` and `@revoked`, as sshd(8) describes them.
+Keys stay base64 text here: most of a long file is never looked at.
 """
 
 from __future__ import annotations

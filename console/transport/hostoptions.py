@@ -100,15 +100,12 @@ def parse_jumps(text: str) -> tuple[Target, ...]:
     """Return the hops of a ProxyJump value, first hop first. ValueError when one is no host."""
     if text.lower() == "none":
         return ()
-    hops = []
-    for part in text.split(","):
-        # Unlike in a bare host name a port may follow here.
-        hops.append(parse_target(part if part.startswith("ssh://") else f"ssh://{part}"))
-    return tuple(hops)
+    # Unlike in a bare host name a port may follow here.
+    return tuple(parse_target(part if part.startswith("ssh://") else f"ssh://{part}") for part in text.split(","))
 
 
 def build(target: Target, values: Values, home: Path, environ: Mapping[str, str]) -> HostOptions:
-    """Return the options of `target`. SourceError, naming file and line, for a value that cannot be understood."""
+    """Return the options of `target`. SourceError, naming file and line, for a value without sense."""
     reader = _Reader(target, values, home, environ)
     files = tuple(reader.path(text) for text in reader.words("userknownhostsfile", _KNOWN_HOSTS))
     files += tuple(reader.path(text) for text in reader.words("globalknownhostsfile", _GLOBAL_KNOWN_HOSTS))
@@ -133,9 +130,7 @@ def build(target: Target, values: Values, home: Path, environ: Mapping[str, str]
         proxy_command=reader.command(),
         connect_timeout_s=reader.seconds("connecttimeout"),
         keepalive_s=min(keepalive, DEFAULT_KEEPALIVE_S) if keepalive else DEFAULT_KEEPALIVE_S,
-        keepalive_count=min(
-            reader.number("serveralivecountmax", DEFAULT_KEEPALIVE_COUNT), DEFAULT_KEEPALIVE_COUNT
-        ),
+        keepalive_count=min(reader.number("serveralivecountmax", DEFAULT_KEEPALIVE_COUNT), DEFAULT_KEEPALIVE_COUNT),
         family=_FAMILIES.get((reader.word("addressfamily") or "any").lower(), socket.AF_UNSPEC),
         bind_address=reader.word("bindaddress"),
         compression=reader.flag("compression", default=False),
@@ -200,9 +195,7 @@ class _Reader:
         try:
             text = environment_value(text, self._environ)
         except KeyError as error:
-            raise SourceError(
-                f"{error.args[0]} is not set, but the ssh configuration uses it", clean(text)
-            ) from None
+            raise SourceError(f"{error.args[0]} is not set, but the ssh configuration uses it", clean(text)) from None
         return expand_home(self._expand(text, self._tokens(), "path"), self._home)
 
     def agent(self) -> str | None:
@@ -233,8 +226,8 @@ class _Reader:
         jump = (self.words("proxyjump") or ("",))[0]
         digest = hashlib.sha1(f"{local}{self.hostname}{self.port}{self.user}".encode(), usedforsecurity=False)
         return {
-            "%": "%", "C": digest.hexdigest(), "d": str(self._home), "h": self.hostname, "i": str(os.getuid()),
-            "j": jump, "k": alias, "L": local.partition(".")[0], "l": local, "n": self._target.host,
+            "%": "%", "C": digest.hexdigest(), "d": str(self._home), "h": self.hostname,
+            "i": str(os.getuid()), "j": jump, "k": alias, "L": local.partition(".")[0], "l": local, "n": self._target.host,
             "p": str(self.port), "r": self.user, "u": user_name(),
         }  # fmt: skip
 
@@ -249,6 +242,4 @@ class _Reader:
     def _wrong(self, keyword: str) -> SourceError:
         value = clean(" ".join(self.words(keyword)))
         where = self._values.where.get(keyword, self._target.host)
-        return SourceError(
-            f"the ssh configuration has no usable {keyword}: {value!r}", where, "see ssh_config(5)"
-        )
+        return SourceError(f"the ssh configuration has no usable {keyword}: {value!r}", where, "see ssh_config(5)")

@@ -14,8 +14,8 @@ HIGH_BYTES = 1 << 20
 class LineBuffer:
     """Collects what a program prints; one reader takes its lines.
 
-    The sender is held back (`hold(True)`) while more waits than the reader can want, so a flood costs no more memory
-    than `HIGH_BYTES` or the reader's own limit. A last line that never got its newline is never handed out.
+    The sender is held back (`hold(True)`) while more waits than the reader can want, so a flood costs no more
+    memory than `HIGH_BYTES` or the reader's own limit. A last line without a newline is never handed out.
     """
 
     def __init__(self, name: str, hold: Callable[[bool], None]) -> None:

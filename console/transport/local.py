@@ -20,6 +20,7 @@ _TAIL_BYTES = 4096
 _PATIENCE_S = 0.5
 """How long a program may take to end by itself when its channel is closed."""
 _WRITE_TIMEOUT_S = 10.0
+_REAP_S = 1.0
 
 
 class _Program(asyncio.SubprocessProtocol):
@@ -39,7 +40,7 @@ class _Program(asyncio.SubprocessProtocol):
     def process_exited(self) -> None:
         self.exited.set()
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, _exc: Exception | None) -> None:
         self.closed.set()
 
     def pause_writing(self) -> None:
@@ -84,6 +85,16 @@ class _Program(asyncio.SubprocessProtocol):
             pass  # gone already, or setuid: what remains loses its pipes below
         self.transport.close()
 
+    async def reap(self) -> None:
+        """Wait until a killed program is gone; one that hangs in the kernel is left to it."""
+        if self.transport is None:
+            return
+        try:
+            async with asyncio.timeout(_REAP_S):
+                await self.exited.wait()
+        except TimeoutError:
+            pass
+
 
 class _Collector(_Program):
     """Keeps all output, up to a limit."""
@@ -124,12 +135,12 @@ class _LineProgram(_Program):
         else:
             self._tail = (self._tail + data)[-_TAIL_BYTES:]
 
-    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
+    def pipe_connection_lost(self, fd: int, _exc: Exception | None) -> None:
         if fd == 1 and self.exited.is_set():
             self._end()
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
+    def connection_lost(self, _exc: Exception | None) -> None:
+        super().connection_lost(_exc)
         self._end()
 
     def _end(self) -> None:
@@ -161,7 +172,8 @@ class _LineProgram(_Program):
             pass
         finally:
             self.kill()
-        self._end()
+            self._end()
+        await self.reap()
 
 
 def ended(exit_status: int | None, tail: bytes) -> str:
@@ -202,6 +214,7 @@ class LocalTransport:
             raise TimedOut(f"{clean(argv[0])} did not end within {timeout_s:g} s", NAME) from None
         finally:
             program.kill()
+            await program.reap()
             self._running.discard(program)
         if program.overflow.is_set():
             raise BadAnswer(f"{clean(argv[0])} printed more than {limit_bytes} bytes", NAME)
@@ -220,10 +233,11 @@ class LocalTransport:
 
     async def close(self) -> None:
         """End every program that still runs."""
-        for program in tuple(self._running):
+        programs = tuple(self._running)
+        for program in programs:
             program.kill()
-        for program in tuple(self._running):
-            await program.closed.wait()
+        for program in programs:
+            await program.reap()
 
     async def _start(self, program: _Program, argv: Sequence[str], env: Mapping[str, str] | None) -> None:
         environ = {**os.environ, **env} if env else None
@@ -232,6 +246,7 @@ class LocalTransport:
             await loop.subprocess_exec(lambda: program, *argv, env=environ, start_new_session=True)
         except (OSError, ValueError) as error:
             raise _start_error(argv[0], error) from None
+        self._running = {other for other in self._running if not other.exited.is_set()}
         self._running.add(program)
 
 

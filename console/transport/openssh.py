@@ -1,10 +1,14 @@
 """The user's own OpenSSH configuration, read as ssh(1) reads it.
 
-The files are read once and again when they change; `resolve` then answers for one host, first value wins. `Host`,
-`Include` and `Match all|host|originalhost|user|localuser` are read here. What only ssh itself can decide (`Match
-exec`, `final`, `canonical`, `localnetwork`, …, and CanonicalizeHostname) is left to `ssh -G`: see `needs_ssh`.
+The files are read once and again when they change; `resolve` then answers for one host, first value wins.
+`Host`, `Include` and `Match all|host|originalhost|user|localuser` are read here. What only ssh itself can decide
+(`Match exec`, `final`, `canonical`, `localnetwork`, …, and CanonicalizeHostname) is left to `ssh -G`: see
+`needs_ssh`.
 
-StrictHostKeyChecking, ControlMaster, LocalForward and all else that is no matter of reaching the host is ignored.
+StrictHostKeyChecking, ControlMaster, LocalForward and all else that does not matter for reaching the host is
+ignored. asyncssh has a reader of its own, which is not used: it reads the files anew for each of a thousand hosts,
+opens a jump host once for each host behind it, stops at what it does not know (time units, `Match tagged`, a
+comment after a value), expands no `~` in UserKnownHostsFile, and fails where a known_hosts file is missing.
 Source: ssh_config(5) of OpenSSH 9.
 """
 
@@ -27,6 +31,7 @@ _MAX_BYTES = 8 << 20
 _RAW = frozenset(["proxycommand", "localcommand", "remotecommand", "knownhostscommand"])
 _LISTS = frozenset(["identityfile", "certificatefile"])
 """These add up; of all other keywords the first value wins."""
+_PROXIES = ("proxyjump", "proxycommand")
 _NATIVE_CRITERIA = frozenset(["all", "host", "originalhost", "user", "localuser"])
 _KEYWORD = re.compile(r"\s*([A-Za-z][A-Za-z0-9-]*)\s*[\s=]\s*(.*)", re.DOTALL)
 
@@ -119,7 +124,10 @@ class ConfigFiles:
                 continue
             keyword, arguments = parsed
             if keyword in ("host", "match"):
-                conditions = (*outer, Condition(keyword, arguments, where))
+                condition = Condition(keyword, arguments, where)
+                if keyword == "match":
+                    list(_criteria(condition))  # says now what is wrong with it
+                conditions = (*outer, condition)
             elif keyword == "include":
                 if depth >= _MAX_INCLUDES:
                     raise SourceError("the ssh configuration includes itself", where)
@@ -155,13 +163,12 @@ def resolve(directives: Sequence[Directive], name: str, user: str | None, local_
             continue
         keyword = directive.keyword
         if keyword in _LISTS:
-            lists[keyword] = (*lists.get(keyword, ()), *directive.arguments[:1])
+            if directive.arguments[0] not in lists.get(keyword, ()):
+                lists[keyword] = (*lists.get(keyword, ()), directive.arguments[0])
             continue
-        if keyword in ("proxyjump", "proxycommand"):
-            # Whichever comes first keeps the other out.
-            if "proxyjump" in single or "proxycommand" in single:
-                continue
-        if keyword not in single:
+        # Of jump and command whichever comes first keeps the other out.
+        rivals = _PROXIES if keyword in _PROXIES else (keyword,)
+        if not any(rival in single for rival in rivals):
             single[keyword] = directive.arguments
             places[keyword] = directive.where
     return Values(single, lists, places)
@@ -264,7 +271,7 @@ def _parse_line(line: str, where: str) -> tuple[str, tuple[str, ...]] | None:
 
 
 def _words(text: str, where: str) -> list[str]:
-    """Return the words of a line: quotes of both kinds, backslash before quotes, backslash and blank, `#` comment."""
+    """Return the words of a line: two kinds of quotes, backslash before quotes and blanks, `#` comments."""
     words: list[str] = []
     current: list[str] | None = None
     quote = ""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from console.transport.connect import Connector
 
 DEFAULT_MAX_CONNECTS = 8
-"""Handshakes at a time. More are no faster, for they are work for one core, and hold up everything else here."""
+"""Handshakes at a time. More are no faster, for they are work for one core, and hold up all else here."""
 DEFAULT_TIMEOUT_S = 10.0
 _SSH_G_TIMEOUT_S = 5.0
 _MAX_HOPS = 8
@@ -65,7 +65,7 @@ class TransportPool:
         return self._local
 
     def get(self, name: str) -> Transport:
-        """Return the transport of `local`, `ssh:NAME`, `ssh://[user@]host[:port]` or NAME, the same one each time.
+        """Return the transport of `local`, `ssh:NAME`, `ssh://[user@]host[:port]` or NAME, each time the same.
 
         Does no I/O. UsageError when the name is none.
         """

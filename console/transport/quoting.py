@@ -1,8 +1,8 @@
 """Argument lists as one command line that every login shell reads alike.
 
-SSH carries a command as one string that the user's login shell reads: sh, bash, zsh, but also csh and fish. Single
-quotes mean the same in all of them, except around a backslash (fish), an exclamation mark or a newline (csh). What
-holds one of these travels as octal and is put together by /bin/sh.
+SSH carries a command as one string that the user's login shell reads: sh, bash, zsh, but also csh and fish.
+Single quotes mean the same in all of them, except around a backslash (fish), an exclamation mark or a newline
+(csh). What holds one of these travels as octal and is put together by /bin/sh.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _REBUILD = """for a do shift; a=$(printf %bx "$a"); set -- "$@" "${a%x}"; done; 
 
 
 def quote(argument: str | bytes) -> str:
-    """Return one argument quoted for any login shell. ValueError when no quoting carries it: see command_line."""
+    """Return one argument quoted for any login shell. ValueError when only `command_line` carries it."""
     data = os.fsencode(argument)
     if b"\0" in data or _HARD.search(data):
         raise ValueError("an argument that login shells read differently, or not at all")
@@ -59,6 +59,6 @@ def _octal(argument: bytes) -> bytes:
 
 
 def _single(data: bytes) -> str:
-    """Return ASCII bytes as one word; between single quotes a backslash before a digit is itself everywhere."""
+    """Return ASCII bytes as one word; a quoted backslash before a digit is itself in every shell."""
     text = data.decode("ascii")
     return text if _PLAIN.fullmatch(data) else f"'{text}'"

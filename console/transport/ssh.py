@@ -83,9 +83,7 @@ class SshTransport:
         """See `Transport`."""
         from console.transport import channel
 
-        session, connection = await self._start(
-            lambda: channel.LineSession(self.name, self._mark), list(argv)
-        )
+        session, connection = await self._start(lambda: channel.LineSession(self.name, self._mark), list(argv))
         return channel.SshChannel(session, connection)
 
     async def close(self) -> None:
@@ -102,7 +100,7 @@ class SshTransport:
             self._connection = None
 
     async def connection(self) -> asyncssh.SSHClientConnection:
-        """Return the live connection, made now if there is none; callers at the same time wait for the same attempt."""
+        """Return the live connection, made now if there is none; those who ask meanwhile wait for the same."""
         if self._connection is not None and not self._connection.is_closed():
             return self._connection
         if self._closed:
@@ -127,9 +125,7 @@ class SshTransport:
         finally:
             self._connecting = None
 
-    async def _start(
-        self, make: Callable[[], _S], argv: Sequence[str]
-    ) -> tuple[_S, asyncssh.SSHClientConnection]:
+    async def _start(self, make: Callable[[], _S], argv: Sequence[str]) -> tuple[_S, asyncssh.SSHClientConnection]:
         """Start a program, once more on a new connection when the one at hand turns out to be dead."""
         from console.transport import channel
 

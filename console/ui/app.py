@@ -5,37 +5,41 @@ from __future__ import annotations
 import locale
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from types import MappingProxyType
 
 from textual.app import App
-from textual.screen import Screen
+from textual.worker import Worker, WorkerState
 
 from console.errors import QuarterdeckError
 from console.model import Attention
 from console.render import themes
 from console.render.cells import Cell
 from console.render.glyphs import ASCII, UNICODE
-from console.render.tables import TABLES
+from console.render.tables import RowId
 from console.render.view import View
+from console.text import clean
 from console.ui import theme as looks
-from console.ui.actions import ACTIONS, TABLE_SCREENS, by_id
+from console.ui.actions import ACTIONS, TABLE_SCREENS, Action, by_id
 from console.ui.commands import Commands
+from console.ui.doing import Doing, Going
 from console.ui.keymap import Keymap
 from console.ui.live import LiveSession, UiSettings
+from console.ui.messages import Messages
 from console.ui.screens.base import BaseScreen
 from console.ui.screens.fleet import FleetScreen
 from console.ui.screens.listing import ListScreen
-from console.ui.wide import Doing, Going
+from console.ui.screens.pages import JobScreen, NodeScreen
 
 TICK_S = 0.25
 """How often the screen looks for changes of the store."""
-MESSAGE_S = 6.0
+
+PAGES: Mapping[str, Callable[[RowId], BaseScreen]] = MappingProxyType({"node": NodeScreen, "job": JobScreen})
 
 
 class QuarterdeckApp(App[int]):
-    """The console. `crash` holds what ended it, when that was not foreseen."""
+    """The console. `crash` is what ended it, when that was not foreseen."""
 
     CSS_PATH = "styles.tcss"
     ENABLE_COMMAND_PALETTE = False
@@ -57,17 +61,174 @@ class QuarterdeckApp(App[int]):
         self.clock = clock
         plain = settings.ascii if settings.ascii is not None else not _utf8()
         self.view = View(session.store, clock(), ASCII if plain else UNICODE, session.simulated)
+        self.actions: Mapping[str, Action] = by_id()
         self.keymap = Keymap(ACTIONS, settings.keymap)
         self.commands = Commands(self)
         self.command_history: list[str] = []
+        self.messages = Messages()
         self.paused = False
-        self.message: tuple[str, str] | None = None
-        self.quiet: tuple[Cell, ...] | None = None
-        self.notices: list[str] = []
         self._first = screen if screen in TABLE_SCREENS else "fleet"
-        self._message_until = 0.0
-        self._waiting: list[tuple[str, str]] = []
+        self._lists: dict[str, ListScreen] = {}
         self._attention = Attention()
-        self._seen_notices = 0
         self._handlers = (Going(self), Doing(self))
-        self.styles_of_theme = self._start_theme()
+        self.styles_of_theme = looks.Styles(self._first_theme())
+        for notice in self.keymap.notices:
+            self.messages.notice(notice)
+
+    # ---- life
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """Return the variables of styles.tcss that Textual does not know."""
+        return dict(looks.VARIABLES)
+
+    def get_default_screen(self) -> ListScreen:
+        """Return the first screen."""
+        return self.listing(self._first)
+
+    def on_mount(self) -> None:
+        """Begin: what is heavy starts after the first paint."""
+        self.call_after_refresh(self._begin)
+
+    def _begin(self) -> None:
+        self.run_worker(self.session.start(), name="session", group="session", exit_on_error=False)
+        self.set_interval(TICK_S, self.tick)
+
+    async def on_unmount(self) -> None:
+        """Close what the session opened."""
+        await self.session.close()
+
+    @property
+    def crash(self) -> Exception | None:
+        """What ended the console although nobody foresaw it."""
+        return self._exception
+
+    def _fatal_error(self) -> None:
+        # Textual would print the traceback with all local values; the caller writes `crash` to a file instead.
+        self._close_messages_no_wait()
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        """Say what ended a worker, in one line."""
+        if event.state is WorkerState.ERROR:
+            error = event.worker.error
+            text = str(error) if isinstance(error, QuarterdeckError) else f"{type(error).__name__}: {error}"
+            hint = f" ({error.hint})" if isinstance(error, QuarterdeckError) and error.hint else ""
+            self.messages.notice(clean(f"{event.worker.name or 'a worker'} failed: {text}{hint}"), "bad")
+
+    # ---- themes
+
+    def theme_names(self) -> list[str]:
+        """Return the names of all themes."""
+        return themes.names(self.theme_dir)
+
+    def _first_theme(self) -> themes.Theme:
+        wanted = looks.choose(self.settings.theme, os.environ, self.console.color_system)
+        chosen, notice = looks.load(wanted, self.theme_dir)
+        try:
+            made = looks.textual_theme(chosen)
+        except QuarterdeckError as error:
+            notice = f"{error}; the theme {themes.DEFAULT} is used"
+            chosen = themes.load(themes.DEFAULT)
+            made = looks.textual_theme(chosen)
+        if notice is not None:
+            self.messages.notice(notice, "warn")
+        self.register_theme(made)
+        self.theme = made.name
+        return chosen
+
+    def set_theme(self, name: str) -> None:
+        """Take another theme. ConfigError when it cannot be read or used."""
+        chosen = themes.load(name, self.theme_dir)
+        made = looks.textual_theme(chosen)
+        self.register_theme(made)
+        self.styles_of_theme = looks.Styles(chosen)
+        self.theme = made.name
+        self.call_after_refresh(self.repaint)
+
+    def repaint(self) -> None:
+        """Draw every screen anew."""
+        for screen in self.screen_stack:
+            if isinstance(screen, BaseScreen):
+                screen.repaint()
+
+    # ---- screens
+
+    def listing(self, kind: str) -> ListScreen:
+        """Return the screen of a table, made when it is first asked for."""
+        found = self._lists.get(kind)
+        if found is None:
+            columns = self.settings.columns.get(kind)
+            made = FleetScreen(columns) if kind == "fleet" else ListScreen(kind, columns)
+            found = self._lists[kind] = made
+            self.install_screen(found, kind)
+        return found
+
+    @property
+    def base(self) -> BaseScreen:
+        """The screen on top, below palette and choosers."""
+        return next(screen for screen in reversed(self.screen_stack) if isinstance(screen, BaseScreen))
+
+    @property
+    def kind(self) -> str:
+        """The name of the screen on top in the registry of actions."""
+        return self.base.kind
+
+    def show(self, kind: str) -> None:
+        """Go to the screen of a table, leaving any page."""
+        screen = self.listing(kind)
+        while len(self.screen_stack) > 1:
+            self.pop_screen()
+        if self.screen is not screen:
+            self.switch_screen(screen)
+
+    def open(self, kind: str, row_id: RowId) -> None:
+        """Open the page of one thing on top."""
+        self.push_screen(PAGES[kind](row_id))
+
+    # ---- what happens
+
+    def perform(self, action_id: str, argument: str = "") -> None:
+        """Carry out an action; what cannot be done is said."""
+        action = self.actions[action_id]
+        screen = self.base
+        self.messages.pressed()
+        for handler in (*screen.handlers, *self._handlers):
+            method = getattr(handler, action.method, None)
+            if method is not None:
+                try:
+                    method(argument)
+                except QuarterdeckError as error:
+                    self.say(f"{error}. {error.hint}" if error.hint else str(error), "bad")
+                break
+        screen.tick()
+
+    def chosen(self, action_id: str | None) -> None:
+        """Carry out what the palette gave."""
+        if action_id is not None:
+            self.perform(action_id)
+
+    def say(self, text: str, style: str = "info") -> None:
+        """Show a message on the last line for a while."""
+        self.messages.say(clean(text), style)
+        self.base.status.sync()
+
+    def explain(self, line: Sequence[Cell] | None) -> None:
+        """Show a line at the bottom as long as something is being typed."""
+        self.messages.typing = tuple(line) if line is not None else None
+        self.base.status.sync()
+
+    def tick(self) -> None:
+        """Show what changed, and tell the session what is looked at."""
+        self.view.now = self.clock()
+        self.messages.take(self.session.notices)
+        screen = self.base
+        if screen.is_mounted:
+            screen.tick()
+            attention = screen.attention()
+            if attention != self._attention:
+                self._attention = attention
+                self.session.attend(attention)
+
+
+def _utf8() -> bool:
+    encoding = locale.getpreferredencoding(False) if not os.environ.get("LC_ALL") else os.environ["LC_ALL"]
+    return "utf" in encoding.lower().replace("-", "") or "utf" in (locale.setlocale(locale.LC_CTYPE) or "").lower()

@@ -55,7 +55,7 @@ class HeaderBar(Canvas):
             return self._padded(spread(self._screens(), self.place, inner, app.view.glyphs.ellipsis))
         if y == 0:
             return self._padded(self._title(inner))
-        lines = totals_lines(app.view, inner, max(height - 2, 0))
+        lines = totals_lines(app.view, app.view.store.totals, inner, max(height - 2, 0))
         return self._padded(lines[y - 1] if y - 1 < len(lines) else ())
 
     def _padded(self, line: Sequence[Cell]) -> Strip:
@@ -108,10 +108,10 @@ class StatusBar(Canvas):
         """Return the line."""
         app = self.console_app
         width = max(self.size.width - 2, 1)
-        message = app.message
+        message = app.messages.line
         if message is not None:
             self._keys = []
-            return self.cells((Cell(" "), Cell(message[0], message[1])))
+            return self.cells((Cell(" "), *message))
         right = self._requests()
         line = spread(self._footer(width - line_width(right) - GAP), right, width, app.view.glyphs.ellipsis)
         return self.cells((Cell(" "), *line))

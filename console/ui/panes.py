@@ -40,6 +40,19 @@ class LinesPane(Canvas):
         """The line under the cursor."""
         return self.rows[self.index] if self.index < len(self.rows) else None
 
+    @property
+    def count(self) -> int:
+        """How many lines there are."""
+        return len(self.rows)
+
+    @property
+    def page(self) -> int:
+        """How many are on screen."""
+        return self.size.height
+
+    def sideways(self, by: int) -> None:
+        """Lines are wrapped: there is nothing at the sides."""
+
     def show(self, rows: Sequence[Row]) -> None:
         """Show these lines; cursor and scroll stay where they are."""
         self.rows = rows
@@ -123,6 +136,20 @@ class Rule(Canvas):
         """Return the line, cut without an ellipsis: the rest of a rule says nothing."""
         strip = self.strip([run for cell in cells for run in cell.parts], self.size.width, over)
         return strip.crop(0, self.size.width)
+
+
+class Caption(Canvas):
+    """The title of a panel, and what to press."""
+
+    surface = "panel"
+
+    def __init__(self, title: str, keys: str) -> None:
+        super().__init__(id="caption")
+        self._title, self._keys_line = title, keys
+
+    def draw(self, y: int) -> Strip:  # noqa: ARG002 - there is one line
+        """Return the line."""
+        return self.cells((Cell(f" {self._title}", "title"), Cell(f"   {self._keys_line}", "muted")))
 
 
 class TooSmall(Canvas):

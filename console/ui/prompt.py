@@ -71,6 +71,7 @@ class Prompt(Horizontal):
         text: str,
         history: list[str],
         complete: Callable[[str], Sequence[str]] | None = None,
+        on_move: Callable[[int], None] | None = None,
     ) -> None:
         super().__init__(id="prompt")
         self.sign = sign
@@ -79,6 +80,7 @@ class Prompt(Horizontal):
         self._at = len(history)
         self._draft = text
         self._complete = complete
+        self._on_move = on_move
         self._offers: list[str] = []
 
     def compose(self) -> ComposeResult:
@@ -105,10 +107,12 @@ class Prompt(Horizontal):
                 self.post_message(self.Left(self.sign))
             case "backspace" if not self._line.value:
                 self.post_message(self.Left(self.sign))
-            case "up":
-                self._recall(-1)
-            case "down":
-                self._recall(1)
+            case "up" | "down":
+                by = -1 if key == "up" else 1
+                if self._on_move is not None:
+                    self._on_move(by)
+                else:
+                    self._recall(by)
             case "tab":
                 self._next_offer()
             case _:

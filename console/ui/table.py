@@ -75,6 +75,16 @@ class RecordTable(Canvas):
         return self._index
 
     @property
+    def count(self) -> int:
+        """Rows that the filter lets through."""
+        return len(self.model)
+
+    @property
+    def page(self) -> int:
+        """Rows on screen."""
+        return self.rows_high
+
+    @property
     def top(self) -> int:
         """The first row on screen."""
         return self._top
@@ -108,7 +118,7 @@ class RecordTable(Canvas):
             kept.append(column.id)
         return layout(table, width, kept)
 
-    def shift_columns(self, by: int) -> None:
+    def sideways(self, by: int) -> None:
         """Scroll the columns sideways; the first one stays."""
         columns = self.chosen or tuple(column.id for column in self.model.table.columns)
         last_seen = bool(self.placed) and self.placed[-1].column.id == self.model.table.column(columns[-1]).id

@@ -83,11 +83,7 @@ def describe(name: str, facts: Facts) -> Check:
     detail = ", ".join(words)
     if facts.python_is_usable:
         return Check(name, CheckState.OK, detail)
-    rest = (
-        "until then nvidia-smi tells of its GPUs and nothing else"
-        if facts.nvidia_smi
-        else "nothing is read there"
-    )
+    rest = "until then nvidia-smi tells of its GPUs and nothing else" if facts.nvidia_smi else "nothing is read there"
     return Check(name, CheckState.WARNING, detail, f"install python3 3.6 or newer there; {rest}")
 
 
@@ -99,21 +95,19 @@ class HostsPlugin:
     summary = "Machines listed by name, reached over SSH."
     settings_type: type[Settings] = HostsSettings
 
-    async def detect(self, site: Site) -> list[Detection]:
+    async def detect(self, _site: Site) -> list[Detection]:
         """Return nothing: nobody wants every host of an ssh configuration to be contacted unasked."""
         return []
 
     def open(self, settings: Any, site: Site) -> HostsBackend:
-        """Return the backend of the listed hosts. UsageError for a nodeset that cannot be read, ConfigError for none."""
+        """Return the backend of the listed hosts. UsageError for a bad nodeset, ConfigError for an empty list."""
         listed = [settings.hosts] if isinstance(settings.hosts, str) else settings.hosts
         hosts: dict[str, str] = {}
         for nodeset in listed:
             for target in site.expand(nodeset):
                 hosts.setdefault(node_name(target), target)
         if not hosts:
-            raise ConfigError(
-                "the list of hosts is empty", "hosts", "name at least one: hosts = 'gpu[01-16]'"
-            )
+            raise ConfigError("the list of hosts is empty", "hosts", "name at least one: hosts = 'gpu[01-16]'")
         return HostsBackend(hosts, site)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
 from collections.abc import Awaitable, Generator
 from dataclasses import dataclass
 from typing import TypeVar
@@ -92,7 +91,7 @@ class SlurmBackend:
         self._commands = self.client.commands
         self._nodes = NodeReader(self.cluster, _place(settings), settings.gres)
         self._jobs = JobReader(self.cluster, settings.gres)
-        self._fields = commands.MACHINE_FIELDS
+        self._fields: tuple[str, ...] = commands.MACHINE_FIELDS
         self._pulse: tuple[float, Counters] | None = None
         self._pulse_lock = asyncio.Lock()
         self._no_pulse_until: float | None = None
@@ -147,7 +146,7 @@ class SlurmBackend:
         now, counters, cost = await self._counters()
         if not self._wanted(Table.JOBS, now, counters, JOBS_MAX_AGE_S):
             return Records(requests=cost + self.client.take_pings(), detail=self._detail("squeue", "jobs"))
-        nonce = secrets.token_hex(8)
+        nonce = commands.new_nonce()
         answer, price = await self._ask_queue(nonce)
         whole = self._whole_due(Table.JOBS, now)
         listing = await sliced(self._jobs.read(answer, nonce, self._fields))

@@ -7,6 +7,7 @@ work on this host and through any remote shell.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 
 from console.errors import ConfigError
@@ -35,6 +36,12 @@ MACHINE_FIELDS = (
 FREE_FIELDS = ("WorkDir", "Comment", "Name")
 """Fields that hold whatever a user wrote, newlines and separators included."""
 SEPARATOR = "\x1f"
+
+
+def new_nonce() -> str:
+    """Return a mark that no user can guess. It begins with a letter: squeue takes digits there for a column's width."""
+    return f"q{secrets.token_hex(8)}"
+
 
 QUEUE_COST = 2
 """REQUEST_JOB_INFO and REQUEST_PARTITION_INFO, by sdiag."""

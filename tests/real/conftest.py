@@ -1,4 +1,4 @@
-"""Real systems that several tests share. Absent ones are a skip with a reason, and a failure where CI=true."""
+"""Real systems that several tests share. An absent one is a skip with a reason, and a failure where CI=true."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.real import fleet as ssh
+from tests.real.slurm_cluster import slurm  # noqa: F401 - a fixture
 
 
 def need(reason: str | None) -> None:

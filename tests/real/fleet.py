@@ -4,10 +4,10 @@
         …  --ssh-config fleet.ssh_config  --hosts 'h[1-20]'
         fleet.kill(3); fleet.stop(4); fleet.change_key(5)
 
-A node is an sshd in a process, mount and host-name namespace of its own (its sshd is process 1: when it goes, all that
-ran there goes), listening on an address of its own in 127.0.0.0/8, with its own host key and home directory. Where
-namespaces are not to be had it is a plain sshd. Any number of fleets run side by side, and they end with the process
-that started them, however that ends.
+A node is an sshd in a process, mount and host-name namespace of its own (its sshd is process 1: when it goes, all
+that ran there goes), listening on an address of its own in 127.0.0.0/8, with its own host key and home directory.
+Where namespaces are not to be had it is a plain sshd. Any number of fleets run side by side, and they end with the
+process that started them, however that ends.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class SshFleet:
         sshd_options: tuple[str, ...] = (),
         first: int = 1,
     ) -> None:
-        """Prepare nodes `PREFIX1…PREFIXn` under `directory`; `sshd_options` are lines for every sshd_config."""
+        """Prepare nodes `PREFIX1…n` under `directory`; `sshd_options` are lines for every sshd_config."""
         self.directory = directory / f"fleet-{prefix}"
         self.user = pwd.getpwuid(os.getuid()).pw_name
         self.ssh_config = self.directory / "ssh_config"
@@ -302,8 +302,7 @@ def _family(pid: int) -> list[int]:
     """Return a process and all its descendants."""
     found = [pid]
     for parent in found:
-        for child in _read(f"/proc/{parent}/task/{parent}/children").split():
-            found.append(int(child))
+        found.extend(int(child) for child in _read(f"/proc/{parent}/task/{parent}/children").split())
     return found
 
 

@@ -454,12 +454,11 @@ async def test_server_that_accepts_and_never_speaks(fleet: SshFleet) -> None:
         await reader.read()
         gone.set()
 
-    async with impostor(fleet, silent) as config:
-        async with pooled(config, connect_timeout_s=0.5) as pool:
-            error = await failure(pool.get("odd").run(["true"], timeout_s=20))
-            assert type(error) is TimedOut
-            assert "no SSH server spoke" in error.what
-            await asyncio.wait_for(gone.wait(), 5)
+    async with impostor(fleet, silent) as config, pooled(config, connect_timeout_s=0.5) as pool:
+        error = await failure(pool.get("odd").run(["true"], timeout_s=20))
+        assert type(error) is TimedOut
+        assert "no SSH server spoke" in error.what
+        await asyncio.wait_for(gone.wait(), 5)
 
 
 @pytest.mark.parametrize("greeting", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"SSH-1.0-old\r\n", b"\x00\xff" * 4000])
@@ -469,11 +468,10 @@ async def test_server_that_speaks_something_else(fleet: SshFleet, greeting: byte
         await writer.drain()
         await reader.read()
 
-    async with impostor(fleet, odd) as config:
-        async with pooled(config, connect_timeout_s=1) as pool:
-            error = await failure(pool.get("odd").run(["true"], timeout_s=20))
-            assert isinstance(error, BadAnswer | TimedOut | Unreachable)
-            assert not re.search(r"[\x00-\x1f\x7f-\x9f]", error.what + error.hint)
+    async with impostor(fleet, odd) as config, pooled(config, connect_timeout_s=1) as pool:
+        error = await failure(pool.get("odd").run(["true"], timeout_s=20))
+        assert isinstance(error, BadAnswer | TimedOut | Unreachable)
+        assert not re.search(r"[\x00-\x1f\x7f-\x9f]", error.what + error.hint)
 
 
 async def test_server_that_greets_with_a_flood_costs_no_memory(fleet: SshFleet) -> None:
@@ -483,9 +481,8 @@ async def test_server_that_greets_with_a_flood_costs_no_memory(fleet: SshFleet) 
             await writer.drain()
 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    async with impostor(fleet, flood) as config:
-        async with pooled(config, connect_timeout_s=5) as pool:
-            await failure(pool.get("odd").run(["true"], timeout_s=20))
+    async with impostor(fleet, flood) as config, pooled(config, connect_timeout_s=5) as pool:
+        await failure(pool.get("odd").run(["true"], timeout_s=20))
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 40 << 10
 
 
@@ -493,9 +490,8 @@ async def test_server_that_hangs_up_before_the_login(fleet: SshFleet) -> None:
     async def full(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"SSH-2.0-OpenSSH_9.2\r\n")
 
-    async with impostor(fleet, full) as config:
-        async with pooled(config) as pool:
-            error = await failure(pool.get("odd").run(["true"], timeout_s=20))
+    async with impostor(fleet, full) as config, pooled(config) as pool:
+        error = await failure(pool.get("odd").run(["true"], timeout_s=20))
     assert type(error) is Unreachable
     assert "MaxStartups" in error.hint
 
@@ -651,22 +647,19 @@ async def test_cancelled_connect_leaves_nothing(fleet: SshFleet) -> None:
         await reader.read()
         gone.set()
 
-    async with impostor(fleet, silent) as config:
-        async with pooled(config) as pool:
-            attempt = asyncio.create_task(pool.get("odd").run(["true"], timeout_s=60))
-            await asyncio.sleep(0.3)
-            attempt.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await attempt
-            await asyncio.wait_for(gone.wait(), 5)
+    async with impostor(fleet, silent) as config, pooled(config) as pool:
+        attempt = asyncio.create_task(pool.get("odd").run(["true"], timeout_s=60))
+        await asyncio.sleep(0.3)
+        attempt.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await attempt
+        await asyncio.wait_for(gone.wait(), 5)
 
 
 # Many
 
 
-@pytest.mark.parametrize(
-    ("count", "dead"), [(40, 10), pytest.param(200, 50, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize(("count", "dead"), [(40, 10), pytest.param(200, 50, marks=pytest.mark.slow)])
 async def test_the_dead_do_not_hold_up_the_living(tmp_path: Path, count: int, dead: int) -> None:
     need(missing())
     with SshFleet(count, tmp_path) as fleet:

@@ -54,7 +54,7 @@ async def test_nobody_new_starts_while_this_process_is_behind() -> None:
     async with gate.slot():
         waiting = asyncio.create_task(enter())
         await asyncio.sleep(0)
-        time.sleep(0.1)  # noqa: ASYNC251 – the loop is kept busy on purpose
+        time.sleep(0.1)
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         assert not entered.is_set()

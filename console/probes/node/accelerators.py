@@ -16,9 +16,7 @@ def has_undriven_nvidia(files: Files) -> bool:
     """Whether there is an NVIDIA GPU on the bus (their audio and USB functions are no GPUs)."""
     for name in files.names("/sys/bus/pci/devices"):
         base = "/sys/bus/pci/devices/" + name
-        if files.line(base + "/vendor") == NVIDIA_VENDOR and (files.line(base + "/class") or "").startswith(
-            "0x03"
-        ):
+        if files.line(base + "/vendor") == NVIDIA_VENDOR and (files.line(base + "/class") or "").startswith("0x03"):
             return True
     return False
 

@@ -127,10 +127,7 @@ class Amd:
                     if value is not None:
                         values[field] = value / 1e6
                         break
-            labels = {
-                files.line(base + "temp%d_label" % n): files.number(base + "temp%d_input" % n)
-                for n in (1, 2, 3)
-            }
+            labels = {files.line(base + "temp%d_label" % n): files.number(base + "temp%d_input" % n) for n in (1, 2, 3)}
             for field, candidates in (
                 ("temperature_c", ("junction", "edge", None)),
                 ("memory_temperature_c", ("mem",)),
@@ -164,11 +161,7 @@ class Amd:
         found = {}  # type: dict[str, list[dict[str, Any]]]
         for pid in sorted(pids):
             for name in self._files.names("%s/%d" % (KFD_PROCESSES, pid)):
-                used = (
-                    self._files.number("%s/%d/%s" % (KFD_PROCESSES, pid, name))
-                    if name.startswith("vram_")
-                    else None
-                )
+                used = self._files.number("%s/%d/%s" % (KFD_PROCESSES, pid, name)) if name.startswith("vram_") else None
                 if used:
                     process = dict(owners.get(pid, {}), pid=pid, memory_bytes=used)
                     found.setdefault(buses.get(name[5:], ""), []).append(process)

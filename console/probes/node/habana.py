@@ -72,9 +72,7 @@ class Habana:
         text = answer.stdout.decode("utf-8", "replace")
         found = parse(text)
         if not found:
-            raise OSError(
-                answer.returncode, "hl-smi says: " + (text.strip().splitlines() or ["nothing"])[-1][:120]
-            )
+            raise OSError(answer.returncode, "hl-smi says: " + (text.strip().splitlines() or ["nothing"])[-1][:120])
         return found
 
     def ask(self, now: float) -> "list[Worker]":

@@ -46,9 +46,7 @@ def merge_patch(old: "dict[str, Any]", new: "dict[str, Any]") -> "dict[str, Any]
         before = old.get(key)
         if before is value or (before == value and type(before) is type(value)):
             continue
-        patch[key] = (
-            merge_patch(before, value) if isinstance(before, dict) and isinstance(value, dict) else value
-        )
+        patch[key] = merge_patch(before, value) if isinstance(before, dict) and isinstance(value, dict) else value
     return patch
 
 

@@ -82,9 +82,7 @@ def _holds_data(kind: str, path: str, options: "list[str]") -> bool:
     if kind == "overlay":
         return path == "/"
     if kind == "tmpfs":
-        return path == "/dev/shm" or (
-            "rw" in options and path != "/run" and not path.startswith(HOUSEKEEPING)
-        )
+        return path == "/dev/shm" or ("rw" in options and path != "/run" and not path.startswith(HOUSEKEEPING))
     return not path.startswith(HOUSEKEEPING)
 
 
@@ -203,9 +201,7 @@ class Mounts:
         for path, mount in self.listed.items():
             values = {"source": portable(mount["source"]), "type": mount["type"], "state": "unchecked"}
             values.update(
-                self._network(nfs.get(path))
-                if is_network(mount["type"])
-                else self._local(path, now, patience_s)
+                self._network(nfs.get(path)) if is_network(mount["type"]) else self._local(path, now, patience_s)
             )
             found[portable(path)] = values
         return found  # type: ignore[return-value]

@@ -91,9 +91,7 @@ def parse_row(fields: "list[str]", line: str) -> "tuple[int, dict[str, Any]] | N
             found["state"] = "lost"
             missing[field] = REASONS[LOST]
         elif _UNKNOWN.match(cell):
-            missing[field] = (
-                "not supported by this device" if "rror" not in cell else cell.strip("[]").lower()
-            )
+            missing[field] = "not supported by this device" if "rror" not in cell else cell.strip("[]").lower()
         elif field == "mig":
             found["mig"] = cell == "Enabled"
         else:

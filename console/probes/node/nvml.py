@@ -270,9 +270,7 @@ class Nvml:
             if self._opener.value is None:
                 return [self._opener] if self._opener.ask(now, RETRY_EVERY_S) else []
             self._gpus = self._opener.value
-        started = [
-            gpu.worker for gpu in self._gpus if gpu.worker.ask(now, RETRY_EVERY_S if gpu.sick else 0.0)
-        ]
+        started = [gpu.worker for gpu in self._gpus if gpu.worker.ask(now, RETRY_EVERY_S if gpu.sick else 0.0)]
         if self._owners.ask(now, SLOW_EVERY_S / 2):
             started.append(self._owners)
         return started
@@ -305,9 +303,7 @@ class Nvml:
 
     def _describe(self) -> "dict[int, dict[str, str]]":
         values = [gpu.worker.value or {} for gpu in self._gpus]
-        return self._jobs.describe(
-            {process["pid"] for value in values for process in value.get("processes", ())}
-        )
+        return self._jobs.describe({process["pid"] for value in values for process in value.get("processes", ())})
 
     def end(self) -> None:
         """Nothing to end: the process does, and the driver forgets it."""

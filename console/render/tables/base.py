@@ -25,6 +25,8 @@ R = TypeVar("R")
 
 GAP = 1
 """Cells between two columns."""
+ESSENTIAL = 10
+"""Columns of this priority or before are squeezed rather than left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,22 +130,25 @@ def layout(
 ) -> tuple[Placed[R], ...]:
     """Return the columns that fit into `width` cells, from left to right.
 
-    The result depends on nothing but its arguments, so that columns never move while rows come and go.
-    Columns enter by priority until one does not fit at its least width; then, by priority, each grows to the
-    width it wants, and then to its most. `chosen` limits and orders the columns (ids; UsageError for one that
-    does not exist).
+    The result depends on nothing but its arguments, so that columns never move while rows come and go. Columns
+    enter by priority until one does not fit: the essential ones at their least width, the others only when all can
+    have the width they want. Then, by priority, each grows to that width, and at last to its most. `chosen` limits
+    and orders the columns (ids; UsageError for one that does not exist).
     """
     columns = [table.column(name) for name in chosen] if chosen else list(table.columns)
     columns = list(dict.fromkeys(columns))
     by_priority = sorted(range(len(columns)), key=lambda index: columns[index].priority)
     widths: dict[int, int] = {}
-    room = width
+    room = wanted = width
     for index in by_priority:
-        need = columns[index].least + (gap if widths else 0)
-        if need > room:
+        column = columns[index]
+        between = gap if widths else 0
+        room -= column.least + between
+        wanted -= column.width + between
+        if room < 0 or (wanted < 0 and column.priority > ESSENTIAL):
+            room += column.least + between
             break
-        widths[index] = columns[index].least
-        room -= need
+        widths[index] = column.least
     if not widths and columns and width > 0:
         widths[by_priority[0]] = width
         room = 0

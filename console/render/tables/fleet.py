@@ -87,9 +87,7 @@ def utilization(row: FleetRow) -> float | None:
 
 def _util(row: FleetRow) -> Cell:
     value = utilization(row)
-    return row.measured(
-        units.percent(value, row.view.missing), heat_style(None if value is None else value / 100)
-    )
+    return row.measured(units.percent(value, row.view.missing), heat_style(None if value is None else value / 100))
 
 
 def memory_used(row: FleetRow) -> float | None:
@@ -117,7 +115,7 @@ def _jobs(row: FleetRow) -> Cell:
     jobs = row.node.jobs
     if not jobs:
         return Cell(row.view.missing, "muted")
-    more = f" +{len(jobs) - 1}" if len(jobs) > 1 else ""
+    more = f"+{len(jobs) - 1}" if len(jobs) > 1 else ""
     return Cell(jobs[0][1] + more)
 
 
@@ -186,9 +184,7 @@ def partitions(node: NodeView) -> str:
 
 def cpu_percent(row: FleetRow) -> float | None:
     """Busy share of its cores, percent."""
-    return (
-        None if row.node.sample is None or row.node.sample.host is None else row.node.sample.host.cpu_percent
-    )
+    return None if row.node.sample is None or row.node.sample.host is None else row.node.sample.host.cpu_percent
 
 
 def load1(row: FleetRow) -> float | None:
@@ -286,12 +282,12 @@ COLUMNS: tuple[Column[FleetRow], ...] = (
         unit="rate",
     ),
     Column(
-        "job", "JOBS", 10, _jobs, _job_text, "jobs that run on it", 8, min_width=7, max_width=14,
+        "job", "JOBS", 10, _jobs, _job_text, "jobs that run on it", 8, min_width=8, max_width=14,
         names=("jobs",),
     ),
     Column(
         "finding", "FINDING", 24, _finding, lambda row: note(row)[0] or None,
-        "the worst finding, else the scheduler's reason, else why it is not measured", 5, min_width=11,
+        "the worst finding, else the scheduler's reason, else why it is not measured", 5, min_width=16,
         max_width=60, names=("reason", "note"),
     ),
     Column("age", "AGE", 4, _age, _age_value, "how old the values are", 11, align="right", unit="seconds"),

@@ -127,9 +127,7 @@ def where(job: Job) -> str | None:
 
 def _util(row: JobRow) -> Cell:
     value = utilization(row)
-    return row.view.number(
-        units.percent(value, row.view.missing), heat_style(None if value is None else value / 100)
-    )
+    return row.view.number(units.percent(value, row.view.missing), heat_style(None if value is None else value / 100))
 
 
 def _start(row: JobRow) -> Cell:

@@ -73,9 +73,7 @@ def badness(row: LinkRow) -> float:
 
 def _load(row: LinkRow) -> Cell:
     value = load(row)
-    return row.rated(
-        units.percent(value, row.view.missing), heat_style(None if value is None else value / 100)
-    )
+    return row.rated(units.percent(value, row.view.missing), heat_style(None if value is None else value / 100))
 
 
 def _faults(row: LinkRow, value: float | None, style: str) -> Cell:

@@ -79,13 +79,7 @@ def name(row: StorageRow) -> str:
 
 def total_bytes(row: StorageRow) -> int | None:
     """Return its size."""
-    return (
-        row.mount.total_bytes
-        if row.mount is not None
-        else row.disk.size_bytes
-        if row.disk is not None
-        else None
-    )
+    return row.mount.total_bytes if row.mount is not None else row.disk.size_bytes if row.disk is not None else None
 
 
 def free_bytes(row: StorageRow) -> int | None:

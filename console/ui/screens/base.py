@@ -11,6 +11,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 
 from console.model import Attention
+from console.render.tables import RowId
 from console.ui.bars import HeaderBar, StatusBar
 from console.ui.canvas import Canvas
 from console.ui.keymap import key_of
@@ -30,6 +31,8 @@ class BaseScreen(Screen[None]):
     BINDINGS = []  # noqa: RUF012 - the type is Textual's
     kind = ""
     """Its name in the registry of actions."""
+    handlers: tuple[object, ...] = ()
+    """What carries out its own actions; the rest the app does."""
 
     @property
     def console_app(self) -> QuarterdeckApp:
@@ -54,9 +57,9 @@ class BaseScreen(Screen[None]):
         width, height = event.size
         self.set_class(width < LEAST_WIDTH or height < LEAST_HEIGHT, "-too-small")
         self.header.styles.height = 4 if height >= 30 else 3 if height >= 14 else 2
-        self.arrange(width, height)
+        self.share_room(width, height)
 
-    def arrange(self, width: int, height: int) -> None:
+    def share_room(self, width: int, height: int) -> None:
         """Give the panes of the body their sizes."""
 
     # ---- keys
@@ -88,26 +91,22 @@ class BaseScreen(Screen[None]):
             self.set_focus(None)
             prompt.remove()
 
-    def act_command(self, argument: str) -> None:  # noqa: ARG002
-        """Open the command line."""
-        app = self.console_app
-        self.ask(Prompt(":", "", app.command_history, app.commands.complete))
-
     def on_prompt_entered(self, event: Prompt.Entered) -> None:
         """Carry out a command."""
         if event.sign == ":":
             self.close_prompt()
+            self.console_app.explain(None)
             if event.text:
                 self.console_app.commands.run(event.text)
 
     def on_prompt_typed(self, event: Prompt.Typed) -> None:
         """Say what the command does."""
         if event.sign == ":":
-            self.console_app.say_quietly(self.console_app.commands.explain(event.text))
+            self.console_app.explain(self.console_app.commands.explain(event.text))
 
     def on_prompt_left(self, event: Prompt.Left) -> None:
         """Close the line."""
-        self.console_app.say_quietly(None)
+        self.console_app.explain(None)
         self.close_prompt()
 
     # ---- what is shown
@@ -126,8 +125,16 @@ class BaseScreen(Screen[None]):
         """Return what is on screen, marked and selected."""
         return Attention()
 
+    def target(self) -> tuple[str, RowId] | None:
+        """Return (page, id) of what is under the cursor, None when nothing opens there."""
+        return None
+
     def picture(self) -> str:
         """Return what is shown as text, for a file."""
+        return ""
+
+    def clip(self) -> str:
+        """Return what is marked, else what is under the cursor, for the clipboard."""
         return ""
 
     def on_screen_resume(self) -> None:

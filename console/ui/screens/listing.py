@@ -142,7 +142,7 @@ class ListScreen(BaseScreen):
             return self.wants_details
         return self.size.height >= ROOM_FOR_DETAILS
 
-    def arrange(self, width: int, height: int) -> None:  # noqa: ARG002
+    def share_room(self, width: int, height: int) -> None:  # noqa: ARG002
         """Share the height between table and details."""
         opened = self.details_open
         alone = self.zoomed and self.in_details
@@ -233,7 +233,7 @@ class ListScreen(BaseScreen):
 
     def rearrange(self) -> None:
         """Share the height again after a pane was opened, closed or zoomed."""
-        self.arrange(self.size.width, self.size.height)
+        self.share_room(self.size.width, self.size.height)
         self.table.active = not (self.in_details and self.details_open)
         self.details.active = not self.table.active
         self.refresh(layout=True)

@@ -1,0 +1,149 @@
+"""What the actions of the whole console do. A method `act_ID(argument)` is found by the id of its action."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual.app import SuspendNotSupported
+
+from console.errors import UsageError
+from console.ui.prompt import Prompt
+from console.ui.screens.palette import Palette
+from console.ui.screens.texts import HelpScreen, NoticesScreen
+
+if TYPE_CHECKING:
+    from console.ui.app import QuarterdeckApp
+
+
+class Going:
+    """From screen to screen."""
+
+    def __init__(self, app: QuarterdeckApp) -> None:
+        self._app = app
+
+    def act_screen_fleet(self, argument: str) -> None:  # noqa: ARG002
+        """The nodes."""
+        self._app.show("fleet")
+
+    def act_screen_jobs(self, argument: str) -> None:  # noqa: ARG002
+        """The jobs."""
+        self._app.show("jobs")
+
+    def act_screen_network(self, argument: str) -> None:  # noqa: ARG002
+        """The links."""
+        self._app.show("network")
+
+    def act_screen_storage(self, argument: str) -> None:  # noqa: ARG002
+        """The mounts and disks."""
+        self._app.show("storage")
+
+    def act_screen_sources(self, argument: str) -> None:  # noqa: ARG002
+        """The sources."""
+        self._app.show("sources")
+
+    def act_open(self, argument: str) -> None:  # noqa: ARG002
+        """Open what is under the cursor."""
+        target = self._app.base.target()
+        if target is not None:
+            self._app.open(*target)
+
+    def act_back(self, argument: str) -> None:  # noqa: ARG002
+        """Leave a page."""
+        if len(self._app.screen_stack) > 1:
+            self._app.pop_screen()
+
+    def act_help(self, argument: str) -> None:  # noqa: ARG002
+        """The keys of this screen."""
+        app = self._app
+        if app.kind != "help":
+            app.push_screen(HelpScreen(app.kind))
+
+    def act_notices(self, argument: str) -> None:  # noqa: ARG002
+        """All notices."""
+        if self._app.kind != "notices":
+            self._app.push_screen(NoticesScreen())
+
+    def act_command(self, argument: str) -> None:  # noqa: ARG002
+        """Open the command line."""
+        app = self._app
+        app.base.ask(Prompt(":", "", app.command_history, app.commands.complete))
+
+    def act_palette(self, argument: str) -> None:  # noqa: ARG002
+        """Search all actions."""
+        app = self._app
+        app.push_screen(Palette(app.keymap.offered(app.kind)), app.chosen)
+
+
+class Doing:
+    """The console itself."""
+
+    def __init__(self, app: QuarterdeckApp) -> None:
+        self._app = app
+
+    def act_pause(self, argument: str) -> None:  # noqa: ARG002
+        """Stop asking, or go on."""
+        app = self._app
+        app.paused = not app.paused
+        app.session.pause(app.paused)
+        key = app.keymap.shown(app.actions["pause"])
+        app.say(f"paused: nothing is asked; {key} goes on" if app.paused else "live again", "warn" if app.paused else "ok")
+
+    def act_refresh(self, argument: str) -> None:
+        """Set the pace. UsageError when it is no number of seconds."""
+        if argument in ("", "auto"):
+            self._app.session.set_refresh(None)
+            self._app.say("each source at its own pace", "info")
+            return
+        try:
+            seconds = float(argument.removesuffix("s"))
+        except ValueError:
+            seconds = 0.0
+        if not 0.2 <= seconds <= 3600:
+            raise UsageError(f"{argument} is not a number of seconds", hint="refresh 5, or refresh auto")
+        self._app.session.set_refresh(seconds)
+        self._app.say(f"what is on screen is asked for every {seconds:g} s", "info")
+
+    def act_theme(self, argument: str) -> None:
+        """Take another theme. ConfigError when it cannot be read."""
+        app = self._app
+        names = app.theme_names()
+        if not argument:
+            current = app.styles_of_theme.theme.name
+            at = names.index(current) if current in names else -1
+            argument = names[(at + 1) % len(names)]
+        app.set_theme(argument)
+        theme = app.styles_of_theme.theme
+        app.say(f"theme {theme.name}: {theme.summary}", "info")
+
+    def act_copy(self, argument: str) -> None:  # noqa: ARG002
+        """Copy to the clipboard of the terminal."""
+        screen = self._app.base
+        text = screen.clip()
+        if text:
+            self._app.copy_to_clipboard(text)
+            lines = text.count("\n") + 1
+            self._app.say(f"copied {text if lines == 1 else f'{lines} lines'}", "ok")
+
+    def act_write(self, argument: str) -> None:
+        """Write what is shown to a new file."""
+        screen = self._app.base
+        name = argument or f"quarterdeck-{screen.kind}.txt"
+        try:
+            path = self._app.session.save(name, screen.picture())
+        except OSError as error:
+            self._app.say(f"{name} cannot be written: {error.strerror or error}", "bad")
+            return
+        self._app.say(f"written to {path}", "ok")
+
+    def act_suspend(self, argument: str) -> None:  # noqa: ARG002
+        """Go back to the shell until `fg`."""
+        try:
+            self._app.action_suspend_process()
+        except SuspendNotSupported:
+            self._app.say("this terminal cannot suspend", "warn")
+
+    def act_quit(self, argument: str) -> None:  # noqa: ARG002
+        """Leave."""
+        self._app.exit(0)
+
+
