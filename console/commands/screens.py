@@ -27,6 +27,8 @@ def open_console(call: Call, screen: str) -> int:
     from console.session import Session
     from console.ui.app import QuarterdeckApp
 
-    app = QuarterdeckApp(Session(config), config, screen=screen)
+    app = QuarterdeckApp(Session(config), config.ui, screen=screen, theme_dir=config.theme_dir)
     app.run()
+    if app.crash is not None:
+        raise app.crash
     return app.return_code or 0

@@ -28,7 +28,8 @@ class Roster:
         self._identity = identity
         self._tables: dict[str, dict[str, Target]] = {}
         """Source to node name to target."""
-        self._keys: dict[str, dict[str, str]] = {}
+        self._keys: dict[str, dict[str, tuple[str, str]]] = {}
+        """Source to node name to key and cluster."""
         self.targets: dict[str, Target] = {}
         """By key."""
 
@@ -38,24 +39,20 @@ class Roster:
         keys = self._keys.setdefault(source, {})
         changed = False
         for node in records.nodes:
-            key = keys.get(node.name)
-            if key is None:
-                key = keys[node.name] = self._identity.claim(source, node.cluster, node.name)
+            if node.name not in keys:
+                keys[node.name] = (self._identity.claim(source, node.cluster, node.name), node.cluster)
             old = table.get(node.name)
             if node.address is None:
                 changed |= table.pop(node.name, None) is not None
             elif old is None or old.address != node.address:
-                table[node.name] = Target(key, node.name, node.cluster, node.address, mode)
+                table[node.name] = Target(keys[node.name][0], node.name, node.cluster, node.address, mode)
                 changed = True
         gone = set(records.gone_nodes)
         if "nodes" in records.complete:
             gone |= keys.keys() - {node.name for node in records.nodes}
         for name in gone & keys.keys():
-            del keys[name]
-            target = table.pop(name, None)
-            if target is not None:
-                self._identity.release(source, target.cluster, name)
-                changed = True
+            self._identity.release(source, keys.pop(name)[1], name)
+            changed |= table.pop(name, None) is not None
         if changed:
             self.targets = {}
             for names in self._tables.values():

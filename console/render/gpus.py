@@ -64,7 +64,7 @@ def gpu_row(view: View, node: str, gpu: Accelerator, widths: Sequence[int], *, s
     )
     return [
         Cell(str(gpu.index), "name"),
-        view.text(gpu.model),
+        view.text(gpu.model and nodes.short_model(gpu.model)),
         bar(share, widths[2], glyphs=view.glyphs, style="stale" if stale else None),
         view.number(units.percent(gpu.utilization_percent, missing), style if stale else heat_style(share)),
         history,

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
 
 from console.model import (
     Accelerator,
     Finding,
     Link,
     LinkKind,
-    Node,
     Severity,
     SourceState,
     SourceStatus,
 )
 from console.store import NodeView, Store
-
-T = TypeVar("T")
 
 _WORST_FIRST = (Severity.CRITICAL, Severity.WARNING, Severity.INFO)
 
@@ -91,6 +87,13 @@ def accelerator_count(node: NodeView) -> int | None:
     return None if node.sample is None or "accelerators" in node.sample.missing else len(node.sample.accelerators)
 
 
+def short_model(model: str) -> str:
+    """Return a model without its vendor: `H100 80GB HBM3`."""
+    for vendor in ("NVIDIA ", "AMD Instinct ", "AMD ", "Intel ", "Habana "):
+        model = model.removeprefix(vendor)
+    return model
+
+
 def known(values: Iterable[float | None]) -> list[float]:
     """Return the values that are known."""
     return [value for value in values if value is not None and math.isfinite(value)]
@@ -131,9 +134,3 @@ def traffic(node: NodeView) -> float | None:
 def worst_finding(findings: Iterable[Finding]) -> Finding | None:
     """Return the first finding of the highest severity."""
     return min(findings, key=lambda finding: _WORST_FIRST.index(finding.severity), default=None)
-
-
-def primary_value(node: NodeView, field: str) -> str | None:
-    """Return a text of the primary facet."""
-    primary: Node | None = node.primary
-    return None if primary is None else getattr(primary, field)

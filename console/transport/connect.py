@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import socket
 from collections.abc import Sequence
@@ -28,6 +29,9 @@ from console.transport.hostkeys import HostKeys, KnownHosts, KnownKey
 from console.transport.hostoptions import HostOptions
 from console.transport.identities import Identities, Offer
 from console.transport.openssh import matches
+
+# Nothing of a library may reach the terminal that the console draws on.
+logging.getLogger("asyncssh").addHandler(logging.NullHandler())
 
 _CLIENT_VERSION = "Quarterdeck"
 _WINDOW_BYTES = 1 << 20
@@ -116,7 +120,7 @@ class Connector:
                 gss_auth=options.gssapi,
                 host_based_auth=False,
                 kex_algs=algorithms(options.kex_algorithms, get_kex_algs(), get_default_kex_algs()),
-                encryption_algs=algorithms(options.ciphers, get_encryption_algs(), get_default_encryption_algs()),
+                encryption_algs=algorithms(options.ciphers, get_encryption_algs(), _ciphers()),
                 mac_algs=algorithms(options.macs, get_mac_algs(), get_default_mac_algs()),
                 compression_algs=["zlib@openssh.com", "none"] if options.compression else ["none"],
                 x509_trusted_certs=None,
@@ -136,6 +140,11 @@ class Connector:
                 offer.agent.close()
             if connection is not None:
                 connection.close()
+
+
+def _ciphers() -> list[bytes]:
+    """Return the usual ciphers, first the one that costs a third less here than the others of its strength."""
+    return sorted(get_default_encryption_algs(), key=lambda name: name != b"aes256-gcm@openssh.com")
 
 
 def algorithms(wish: str | None, possible: Sequence[bytes], default: Sequence[bytes]) -> list[str]:

@@ -227,8 +227,8 @@ class _Reader:
         digest = hashlib.sha1(f"{local}{self.hostname}{self.port}{self.user}".encode(), usedforsecurity=False)
         return {
             "%": "%", "C": digest.hexdigest(), "d": str(self._home), "h": self.hostname,
-            "i": str(os.getuid()), "j": jump, "k": alias, "L": local.partition(".")[0], "l": local, "n": self._target.host,
-            "p": str(self.port), "r": self.user, "u": user_name(),
+            "i": str(os.getuid()), "j": jump, "k": alias, "L": local.partition(".")[0], "l": local,
+            "n": self._target.host, "p": str(self.port), "r": self.user, "u": user_name(),
         }  # fmt: skip
 
     def _expand(self, text: str, tokens: Mapping[str, str], keyword: str) -> str:

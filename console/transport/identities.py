@@ -44,10 +44,13 @@ class Identities:
         files: list[tuple[Path, asyncssh.SSHKey]] = []
         named: set[bytes] = set()
         for path in options.identity_files:
-            public = _public_data(path)
             loaded = self._load(path)
+            public = None
             if isinstance(loaded, asyncssh.SSHKey):
                 public = loaded.public_data
+            elif held:
+                public = _public_data(path)
+            if isinstance(loaded, asyncssh.SSHKey):
                 if public not in held:
                     files.append((path, loaded))
             elif loaded is not None and public not in held:

@@ -106,7 +106,9 @@ class SshTransport:
         if self._closed:
             raise ConnectionLost("the console has closed this connection", self.name)
         if self._connecting is None:
-            self._connecting = asyncio.ensure_future(self._establish())
+            self._connecting = asyncio.create_task(self._establish())
+            # Its failure is everybody's; when all have left meanwhile, it is nobody's.
+            self._connecting.add_done_callback(lambda task: task.cancelled() or task.exception())
         attempt = self._connecting
         self._waiting += 1
         try:

@@ -43,7 +43,7 @@ class QuarterdeckApp(App[int]):
 
     CSS_PATH = "styles.tcss"
     ENABLE_COMMAND_PALETTE = False
-    BINDINGS = []  # noqa: RUF012 - the type is Textual's
+    BINDINGS = []
 
     def __init__(
         self,
@@ -159,7 +159,9 @@ class QuarterdeckApp(App[int]):
             columns = self.settings.columns.get(kind)
             made = FleetScreen(columns) if kind == "fleet" else ListScreen(kind, columns)
             found = self._lists[kind] = made
-            self.install_screen(found, kind)
+            if kind != self._first:
+                # It stays while another screen is on top: cursor, marks and filter are there when one comes back.
+                self.install_screen(found, kind)
         return found
 
     @property
@@ -175,10 +177,10 @@ class QuarterdeckApp(App[int]):
     def show(self, kind: str) -> None:
         """Go to the screen of a table, leaving any page."""
         screen = self.listing(kind)
-        while len(self.screen_stack) > 1:
+        while len(self.screen_stack) > 1 and self.screen is not screen:
             self.pop_screen()
         if self.screen is not screen:
-            self.switch_screen(screen)
+            self.push_screen(screen)
 
     def open(self, kind: str, row_id: RowId) -> None:
         """Open the page of one thing on top."""
@@ -210,6 +212,11 @@ class QuarterdeckApp(App[int]):
         """Show a message on the last line for a while."""
         self.messages.say(clean(text), style)
         self.base.status.sync()
+
+    def column_names(self) -> list[str]:
+        """Return the columns of the table that is shown; empty on other screens."""
+        screen = self.base
+        return [column.id for column in screen.model.table.columns] if isinstance(screen, ListScreen) else []
 
     def explain(self, line: Sequence[Cell] | None) -> None:
         """Show a line at the bottom as long as something is being typed."""

@@ -78,7 +78,10 @@ class HeaderBar(Canvas):
                 continue
             key = app.keymap.shown(action)
             here = action.id == f"screen-{self._kind}"
-            parts = [Cell(f"{key} ", "key" if not here else "accent"), Cell(action.title, "accent" if here else "label")]
+            parts = [
+                Cell(f"{key} ", "key" if not here else "accent"),
+                Cell(action.title, "accent" if here else "label"),
+            ]
             width = line_width(parts)
             self._tabs.append((x, x + width, action.id))
             cells += [*parts, Cell(" " * GAP)]
@@ -104,7 +107,7 @@ class StatusBar(Canvas):
         self._kind = screen_kind
         self._keys: list[tuple[int, int, str]] = []
 
-    def draw(self, y: int) -> Strip:  # noqa: ARG002 - there is one line
+    def draw(self, y: int) -> Strip:
         """Return the line."""
         app = self.console_app
         width = max(self.size.width - 2, 1)
@@ -145,7 +148,11 @@ class StatusBar(Canvas):
     def _requests(self) -> list[Cell]:
         """How much is asked of the schedulers, a minute: what each console costs them."""
         sources = self.console_app.view.store.sources.values()
-        asked = [source.requests_per_minute for source in sources if source.node is None and source.state is not SourceState.UNSUPPORTED]
+        asked = [
+            source.requests_per_minute
+            for source in sources
+            if source.node is None and source.state is not SourceState.UNSUPPORTED
+        ]
         known = [rate for rate in asked if rate is not None]
         return [Cell(f"{units.rate(sum(known))} req/min", "muted")] if known else []
 

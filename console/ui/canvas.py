@@ -29,7 +29,7 @@ class Canvas(Widget, can_focus=False):
     surface = "background"
     """The colour of the palette that it stands on."""
 
-    def __init__(self, id: str | None = None) -> None:  # noqa: A002
+    def __init__(self, id: str | None = None) -> None:
         super().__init__(id=id)
         self._lines: dict[int, Strip] = {}
 
@@ -124,5 +124,3 @@ def changed_span(old: Strip, new: Strip) -> tuple[int, int] | None:
         end -= one[-right].cell_length
         right += 1
     return start, max(end, start + 1)
-
-

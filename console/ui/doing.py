@@ -8,6 +8,7 @@ from textual.app import SuspendNotSupported
 
 from console.errors import UsageError
 from console.ui.prompt import Prompt
+from console.ui.screens.listing import ListScreen
 from console.ui.screens.palette import Palette
 from console.ui.screens.texts import HelpScreen, NoticesScreen
 
@@ -21,54 +22,54 @@ class Going:
     def __init__(self, app: QuarterdeckApp) -> None:
         self._app = app
 
-    def act_screen_fleet(self, argument: str) -> None:  # noqa: ARG002
+    def act_screen_fleet(self, argument: str) -> None:
         """The nodes."""
         self._app.show("fleet")
 
-    def act_screen_jobs(self, argument: str) -> None:  # noqa: ARG002
+    def act_screen_jobs(self, argument: str) -> None:
         """The jobs."""
         self._app.show("jobs")
 
-    def act_screen_network(self, argument: str) -> None:  # noqa: ARG002
+    def act_screen_network(self, argument: str) -> None:
         """The links."""
         self._app.show("network")
 
-    def act_screen_storage(self, argument: str) -> None:  # noqa: ARG002
+    def act_screen_storage(self, argument: str) -> None:
         """The mounts and disks."""
         self._app.show("storage")
 
-    def act_screen_sources(self, argument: str) -> None:  # noqa: ARG002
+    def act_screen_sources(self, argument: str) -> None:
         """The sources."""
         self._app.show("sources")
 
-    def act_open(self, argument: str) -> None:  # noqa: ARG002
+    def act_open(self, argument: str) -> None:
         """Open what is under the cursor."""
         target = self._app.base.target()
         if target is not None:
             self._app.open(*target)
 
-    def act_back(self, argument: str) -> None:  # noqa: ARG002
+    def act_back(self, argument: str) -> None:
         """Leave a page."""
-        if len(self._app.screen_stack) > 1:
+        if not isinstance(self._app.base, ListScreen):
             self._app.pop_screen()
 
-    def act_help(self, argument: str) -> None:  # noqa: ARG002
+    def act_help(self, argument: str) -> None:
         """The keys of this screen."""
         app = self._app
         if app.kind != "help":
             app.push_screen(HelpScreen(app.kind))
 
-    def act_notices(self, argument: str) -> None:  # noqa: ARG002
+    def act_notices(self, argument: str) -> None:
         """All notices."""
         if self._app.kind != "notices":
             self._app.push_screen(NoticesScreen())
 
-    def act_command(self, argument: str) -> None:  # noqa: ARG002
+    def act_command(self, argument: str) -> None:
         """Open the command line."""
         app = self._app
         app.base.ask(Prompt(":", "", app.command_history, app.commands.complete))
 
-    def act_palette(self, argument: str) -> None:  # noqa: ARG002
+    def act_palette(self, argument: str) -> None:
         """Search all actions."""
         app = self._app
         app.push_screen(Palette(app.keymap.offered(app.kind)), app.chosen)
@@ -80,13 +81,15 @@ class Doing:
     def __init__(self, app: QuarterdeckApp) -> None:
         self._app = app
 
-    def act_pause(self, argument: str) -> None:  # noqa: ARG002
+    def act_pause(self, argument: str) -> None:
         """Stop asking, or go on."""
         app = self._app
         app.paused = not app.paused
         app.session.pause(app.paused)
         key = app.keymap.shown(app.actions["pause"])
-        app.say(f"paused: nothing is asked; {key} goes on" if app.paused else "live again", "warn" if app.paused else "ok")
+        app.say(
+            f"paused: nothing is asked; {key} goes on" if app.paused else "live again", "warn" if app.paused else "ok"
+        )
 
     def act_refresh(self, argument: str) -> None:
         """Set the pace. UsageError when it is no number of seconds."""
@@ -115,7 +118,7 @@ class Doing:
         theme = app.styles_of_theme.theme
         app.say(f"theme {theme.name}: {theme.summary}", "info")
 
-    def act_copy(self, argument: str) -> None:  # noqa: ARG002
+    def act_copy(self, argument: str) -> None:
         """Copy to the clipboard of the terminal."""
         screen = self._app.base
         text = screen.clip()
@@ -135,15 +138,13 @@ class Doing:
             return
         self._app.say(f"written to {path}", "ok")
 
-    def act_suspend(self, argument: str) -> None:  # noqa: ARG002
+    def act_suspend(self, argument: str) -> None:
         """Go back to the shell until `fg`."""
         try:
             self._app.action_suspend_process()
         except SuspendNotSupported:
             self._app.say("this terminal cannot suspend", "warn")
 
-    def act_quit(self, argument: str) -> None:  # noqa: ARG002
+    def act_quit(self, argument: str) -> None:
         """Leave."""
         self._app.exit(0)
-
-

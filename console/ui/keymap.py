@@ -9,9 +9,15 @@ from console.render.suggest import nearest
 from console.ui.actions import Action, by_id
 
 _NAMED = frozenset(
-    "space enter escape tab backspace delete insert up down left right home end pageup pagedown comma".split()
+    ["space", "enter", "escape", "tab", "backspace", "delete", "insert", "up", "down", "left", "right", "home", "end", "pageup", "pagedown", "comma"]
 ) | {f"f{number}" for number in range(1, 13)}  # fmt: skip
-_ALIASES: Mapping[str, str] = {"esc": "escape", "return": "enter", "pgup": "pageup", "pgdn": "pagedown", "del": "delete"}
+_ALIASES: Mapping[str, str] = {
+    "esc": "escape",
+    "return": "enter",
+    "pgup": "pageup",
+    "pgdn": "pagedown",
+    "del": "delete",
+}
 _MODIFIED = re.compile(r"(?:ctrl|alt|shift|ctrl-shift)-(.+)\Z")
 
 
@@ -77,7 +83,9 @@ class Keymap:
         for part in text.split(",") if text.strip() else []:
             key = parse_key(part)
             if key is None:
-                self.notices.append(f"keymap: {action_id}: {part.strip() or 'an empty word'!s} is no key; the default stays")
+                self.notices.append(
+                    f"keymap: {action_id}: {part.strip() or 'an empty word'!s} is no key; the default stays"
+                )
                 return None
             keys.append(key)
         return tuple(dict.fromkeys(keys))

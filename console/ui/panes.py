@@ -27,7 +27,7 @@ class LinesPane(Canvas):
     class Opened(Message):
         """A line was clicked twice."""
 
-    def __init__(self, id: str, surface: str = "background") -> None:  # noqa: A002
+    def __init__(self, id: str, surface: str = "background") -> None:
         super().__init__(id=id)
         self.surface = surface
         self.rows: Sequence[Row] = ()
@@ -122,11 +122,11 @@ class LinesPane(Canvas):
 class Rule(Canvas):
     """A quiet line between two panes, with a title."""
 
-    def __init__(self, id: str = "rule") -> None:  # noqa: A002
+    def __init__(self, id: str = "rule") -> None:
         super().__init__(id=id)
         self.title: tuple[Cell, ...] = ()
 
-    def draw(self, y: int) -> Strip:  # noqa: ARG002 - there is one line
+    def draw(self, y: int) -> Strip:
         """Return the line."""
         dash = "-" if self.console_app.view.glyphs.ascii else "─"
         lead = Cell(dash * 2 + " ", "dim") if self.title else Cell("")
@@ -147,7 +147,7 @@ class Caption(Canvas):
         super().__init__(id="caption")
         self._title, self._keys_line = title, keys
 
-    def draw(self, y: int) -> Strip:  # noqa: ARG002 - there is one line
+    def draw(self, y: int) -> Strip:
         """Return the line."""
         return self.cells((Cell(f" {self._title}", "title"), Cell(f"   {self._keys_line}", "muted")))
 

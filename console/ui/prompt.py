@@ -24,7 +24,7 @@ class Sign(Canvas):
         super().__init__(id="sign")
         self._text = text
 
-    def draw(self, y: int) -> Strip:  # noqa: ARG002 - there is one line
+    def draw(self, y: int) -> Strip:
         """Return the line."""
         return self.cells((Cell(f" {self._text}", "key"),))
 

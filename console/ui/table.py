@@ -195,6 +195,12 @@ class RecordTable(Canvas):
         self._settle()
         self.sync()
 
+    def put(self, row_id: RowId) -> None:
+        """Move the cursor to a row by its id, if it is shown."""
+        index = self.model.shown.index(row_id)
+        if index is not None:
+            self.go(index)
+
     def wheel(self, by: int) -> None:
         """Scroll; the cursor comes along when it would leave the screen."""
         high = max(self.rows_high, 1)

@@ -74,11 +74,11 @@ class LocalPlugin:
     summary = "This machine, read by a probe of its own."
     settings_type: type[Settings] = LocalSettings
 
-    async def detect(self, site: Site) -> list[Detection]:  # noqa: ARG002 - the contract
+    async def detect(self, site: Site) -> list[Detection]:
         """Return this machine: it is always here."""
         name = host_name()
         return [Detection(cluster=name, evidence=f"this machine, {name}")]
 
-    def open(self, settings: Any, site: Site) -> LocalBackend:  # noqa: ARG002 - the contract
+    def open(self, settings: Any, site: Site) -> LocalBackend:
         """Return the backend of this machine."""
         return LocalBackend(site)

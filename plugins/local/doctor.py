@@ -70,7 +70,7 @@ async def _nvidia(site: Site, root: Path) -> Check:
 
 def nvidia_check(stdout: bytes, stderr: bytes = b"") -> Check:
     """Return what the answer to `NVML_QUESTION` means."""
-    words = clean(stdout, limit=300).split(maxsplit=2)
+    words = clean(stdout.strip(), limit=300).split(maxsplit=2)
     if len(words) == 3 and words[0] == "ok":
         return Check(
             subject="NVIDIA GPUs", state=CheckState.OK, detail=f"{words[1]} by NVML, driver {words[2]}"

@@ -95,7 +95,7 @@ class SlurmBackend:
         self._pulse: tuple[float, Counters] | None = None
         self._pulse_lock = asyncio.Lock()
         self._no_pulse_until: float | None = None
-        self._listed: dict[Table, tuple[float, Counters | None]] = {}
+        self._listed: dict[Table, tuple[float, Counters | None, int]] = {}
         self._whole: dict[Table, float] = {}
         self._config: tuple[float, Config] | None = None
         self._pinged: tuple[float, tuple[Controller, ...]] | None = None
@@ -173,9 +173,9 @@ class SlurmBackend:
         return held is None or self._site.now() - held[0] >= max_age_s
 
     def _wanted(self, table: Table, now: float, counters: Counters | None, max_age_s: float) -> bool:
-        """Whether a table must be listed anew: never listed, old, or something happened to it since."""
+        """Whether a table must be listed anew: never listed, old, out of reach since, or something happened to it."""
         listed = self._listed.get(table)
-        if listed is None or not 0 <= now - listed[0] < max_age_s:
+        if listed is None or not 0 <= now - listed[0] < max_age_s or listed[2] != self.client.failures:
             return True
         if counters is None:
             return table is not Table.LAYOUT
@@ -254,7 +254,7 @@ class SlurmBackend:
         return told is None or not 0 <= now - told < WHOLE_AGAIN_S
 
     def _done(self, table: Table, now: float, counters: Counters | None, whole: bool) -> None:
-        self._listed[table] = (now, counters)
+        self._listed[table] = (now, counters, self.client.failures)
         if whole:
             self._whole[table] = now
 

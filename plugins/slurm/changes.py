@@ -59,21 +59,21 @@ _CHANGES = {
 
 
 def changed(before: Counters | None, after: Counters) -> frozenset[Table]:
-    """Return what may have changed between two readings; everything when slurmctld was restarted between them."""
+    """Return what may have changed between two readings; everything when slurmctld was restarted between them.
+
+    A fresh slurmctld shows as counters that fell; `since` is 0 for its first seconds.
+    """
     if before is None or before.since != after.since:
         return ALL
+    for earlier, later in ((before.jobs, after.jobs), (before.requests, after.requests)):
+        if any(count > later.get(name, 0) for name, count in earlier.items()):
+            return ALL
     found: frozenset[Table] = NOTHING
     for name, count in after.jobs.items():
-        earlier = before.jobs.get(name, 0)
-        if count < earlier:
-            return ALL
-        if count > earlier:
+        if count > before.jobs.get(name, 0):
             found |= {Table.JOBS} if name == "submitted" else _WORK
     for name, count in after.requests.items():
-        earlier = before.requests.get(name, 0)
-        if count < earlier:
-            return ALL
-        if count > earlier and name not in _CHANGES_NOTHING:
+        if count > before.requests.get(name, 0) and name not in _CHANGES_NOTHING:
             found |= _CHANGES.get(name, _WORK) if _is_work(name) else ALL
     return found
 

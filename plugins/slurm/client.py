@@ -28,6 +28,8 @@ class Client:
         self._timeout_s = timeout_s
         self._suspect = False
         self._ping: asyncio.Task[tuple[Controller, ...]] | None = None
+        self.failures = 0
+        """How many requests failed since the start: what was known before one may be old news after it."""
         self._pings = 0
 
     async def ask(self, argv: Sequence[str]) -> Completed:
@@ -37,13 +39,16 @@ class Client:
         ping beside it, and after a failure the ping goes first: the truth is there in milliseconds, or in
         PATIENCE_S + PING_S at the latest, and a slow slurmctld that answers pings keeps its `timeout_s`.
         """
-        if self._suspect:
-            await self._insist()
-        done = await self._run(argv)
-        program = self._program(argv)
-        if done.exit_status != 0 or _error_only(done):
+        try:
+            if self._suspect:
+                await self._insist()
+            done = await self._run(argv)
+            if done.exit_status != 0 or _error_only(done):
+                raise failures.failure(_program(argv), done.exit_status, done.stderr, self.where)
+        except SourceError:
             self._suspect = True
-            raise failures.failure(program, done.exit_status, done.stderr, self.where)
+            self.failures += 1
+            raise
         self._suspect = False
         return done
 
@@ -54,6 +59,8 @@ class Client:
         """
         if self._ping is None or self._ping.done():
             self._ping = asyncio.create_task(self._send_ping())
+            # Whoever asked may have been cancelled meanwhile; then nobody fetches what became of it.
+            self._ping.add_done_callback(lambda ping: ping.cancelled() or ping.exception())
         return await asyncio.shield(self._ping)
 
     def take_pings(self) -> int:
@@ -66,9 +73,6 @@ class Client:
         if self._ping is not None:
             self._ping.cancel()
             await asyncio.wait({self._ping})
-
-    def _program(self, argv: Sequence[str]) -> str:
-        return next((word for word in argv[1:] if word.rpartition("/")[2] in ("squeue", "scontrol", "sdiag")), argv[0])
 
     async def _send_ping(self) -> tuple[Controller, ...]:
         argv = self.commands.ping()
@@ -101,7 +105,7 @@ class Client:
             raise failures.no_answer(found, PING_S, self.where)
 
     async def _run(self, argv: Sequence[str]) -> Completed:
-        running = asyncio.ensure_future(self.transport.run(argv, timeout_s=self._timeout_s))
+        running = asyncio.ensure_future(self._start(argv))
         try:
             await asyncio.wait({running}, timeout=PATIENCE_S)
             if not running.done():
@@ -114,17 +118,22 @@ class Client:
                     await _end(pinging)
             return await running
         except TimedOut:
-            self._suspect = True
             if running.done() and not running.cancelled() and isinstance(running.exception(), TimedOut):
                 raise failures.no_answer(await self.ping(), self._timeout_s, self.where) from None
             raise
-        except Unsupported:
-            raise failures.no_program(self._program(argv), self.where) from None
-        except SourceError:
-            self._suspect = True
-            raise
         finally:
             await _end(running)
+
+    async def _start(self, argv: Sequence[str]) -> Completed:
+        try:
+            return await self.transport.run(argv, timeout_s=self._timeout_s)
+        except Unsupported:
+            raise failures.no_program(_program(argv), self.where) from None
+
+
+def _program(argv: Sequence[str]) -> str:
+    """Return the program of Slurm that a command line runs."""
+    return next((word for word in argv[1:] if word.rpartition("/")[2] in ("squeue", "scontrol", "sdiag")), argv[0])
 
 
 async def _end(task: asyncio.Future[Completed] | asyncio.Future[None]) -> None:

@@ -90,9 +90,8 @@ def no_program(program: str, where: str) -> Unsupported:
 def no_answer(controllers: Sequence[Controller], seconds: float, where: str) -> SourceError:
     """Return what a ping says about a request that got no answer in `seconds`."""
     if not controllers:
-        return TimedOut(
-            f"slurmctld takes connections and does not answer, not even a ping ({seconds:.0f} s)", where, HUNG_HINT
-        )
+        what = f"slurmctld is hung: it takes connections and answers no ping in {seconds:g} s"
+        return TimedOut(what, where, HUNG_HINT)
     if any(controller.up for controller in controllers):
         return TimedOut(f"slurmctld answers pings, but not this within {seconds:.0f} s", where, HUNG_HINT)
     names = ", ".join(f"{controller.role} on {controller.host}" for controller in controllers)

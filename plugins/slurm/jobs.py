@@ -7,14 +7,15 @@ record of last time; what is new is parsed a slice at a time, so that the event 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from dataclasses import dataclass
+from typing import Any
 
 from console.errors import BadAnswer
 from console.model import ArrayPart, Job, JobState
 from console.text import clean
 from plugins.slurm import gres, hostlist
-from plugins.slurm.commands import FREE_FIELDS, SEPARATOR
+from plugins.slurm.commands import FREE_FIELDS, MACHINE_FIELDS, SEPARATOR
 from plugins.slurm.states import job_state
 from plugins.slurm.times import UNLIMITED, epoch, limit
 
@@ -24,6 +25,8 @@ LIMIT_FREE = 4096
 LIMIT_ID = 256
 _MEMORY = 20_000
 _ID = re.compile(r"[0-9]+(?:_(?:[0-9]+|\[[^\]]*\]?)|\+[0-9]+)?", re.ASCII)
+_WAITING = (JobState.PENDING, JobState.HELD)
+_NO_LIMIT = {"time_limit_s": UNLIMITED}
 _ACTIVE = (JobState.RUNNING, JobState.COMPLETING, JobState.SUSPENDED)
 
 Slices = Generator[None, None, "Listing"]
@@ -40,10 +43,15 @@ class Listing:
 
 
 @dataclass(slots=True, frozen=True)
-class _Gpus:
+class _Held:
+    """What a list of TRES comes to."""
+
+    memory_bytes: int | None
     count: int | None
+    """Accelerators."""
     model: str | None
     why: str | None = None
+    """Why `count` is None."""
 
 
 class JobReader:
@@ -53,10 +61,12 @@ class JobReader:
         self.cluster = cluster
         self._gres_names = gres_names
         self._rows: dict[int, Job] = {}
-        self._ids: frozenset[str] = frozenset()
+        self._ids: set[str] = set()
         self._words: dict[str, str | None] = {}
         self._lists: dict[str, tuple[str, ...] | None] = {}
-        self._gpus: dict[tuple[str, ...], _Gpus] = {}
+        self._held: dict[tuple[object, ...], _Held] = {}
+        self._states: dict[tuple[str, str], JobState] = {}
+        self._limits: dict[str, tuple[float | None, str | None]] = {}
 
     def read(self, answer: bytes, nonce: str, fields: tuple[str, ...]) -> Slices:
         """Read the answer to `Commands.queue(nonce, fields)`: yields between slices, returns the Listing.
@@ -67,6 +77,7 @@ class JobReader:
         rows: dict[int, Job] = {}
         changed: list[Job] = []
         jobs: list[Job] = []
+        ids: set[str] = set()
         known = self._rows
         position = 0
         columns = _Columns(fields)
@@ -79,6 +90,7 @@ class JobReader:
             stop = cut + len(end)
             pieces = answer[position:stop].decode("utf-8", "replace").split(nonce)
             position = stop
+            slice_start = len(jobs)
             for row in _rows(pieces):
                 key = hash(row)
                 job = known.get(key)
@@ -87,8 +99,8 @@ class JobReader:
                     changed.append(job)
                 rows[key] = job
                 jobs.append(job)
+            ids.update([job.id for job in jobs[slice_start:]])
             yield
-        ids = frozenset([job.id for job in jobs])
         gone = tuple(self._ids - ids)
         yield
         self._rows, self._ids = rows, ids
@@ -97,7 +109,8 @@ class JobReader:
 
     def _forget(self) -> None:
         """Keep the memories bounded: they serve speed only."""
-        for memory in (self._words, self._lists, self._gpus):
+        memories: tuple[dict[Any, Any], ...] = (self._words, self._lists, self._held, self._states, self._limits)
+        for memory in memories:
             if len(memory) > _MEMORY:
                 memory.clear()
 
@@ -122,81 +135,77 @@ class JobReader:
 
     def _job(self, row: tuple[str, str, str], columns: _Columns) -> Job:
         machine, comment, name = row
-        values = machine.split(SEPARATOR, columns.count)
-        if len(values) != columns.count + 1:
-            raise BadAnswer("squeue gave a row that cannot be read", clean(machine, limit=120), _HINT)
-        value = columns.getter(values)
-        work_dir = values[-1]
-        raw_id = value("JobArrayID")
+        fields = columns.split(machine)
+        (raw_id, number, state_text, reason_text, user, account, partition, qos, node_count, cpus) = fields[:10]
+        (_tasks, priority, submitted, starts, ends, limited, tres, *_asked) = fields[10:21]
+        (node_list, reservation, dependency, work_dir) = fields[21:]
         if _ID.fullmatch(raw_id) is None:
             raise BadAnswer("squeue gave a row without a job id", clean(machine, limit=120), _HINT)
-        reason = self._word(value("Reason"))
-        scheduler_state = self._word(value("State"))
-        state = job_state(scheduler_state or "", reason)
-        started = state not in (JobState.PENDING, JobState.HELD)
-        job_id, array, detail = _identity(raw_id, value("JobID"), state)
-        seconds, why_no_limit = limit(value("TimeLimit"))
-        node_count = gres.number(value("NumNodes"))
-        gpus = self._accelerators(value, started)
-        allocated = gres.tres(value("tres-alloc"))
-        missing: dict[str, str] = {}
-        if why_no_limit is not None:
-            missing["time_limit_s"] = why_no_limit
+        word = self._word
+        reason = word(reason_text)
+        state = self._states.get((state_text, reason_text))
+        if state is None:
+            state = self._states[state_text, reason_text] = job_state(state_text, reason)
+        started = state not in _WAITING
+        job_id, array, detail = _identity(raw_id, number, state)
+        seconds, why_no_limit = self._limit(limited)
+        gpus = self._accelerators(fields, started)
+        missing = (
+            _NO_LIMIT if why_no_limit == UNLIMITED else {} if why_no_limit is None else {"time_limit_s": why_no_limit}
+        )
         if gpus.why is not None:
-            missing["accelerators"] = gpus.why
-        nodes = self._word(value("NodeList")) if started else None
-        names = self._names(value("NodeList")) if nodes is not None else ()
+            missing = {**missing, "accelerators": gpus.why}
+        nodes = word(node_list) if started else None
+        names = self._names(node_list) if nodes is not None else ()
         if names is None:
-            missing["node_names"] = "a list of nodes that cannot be read"
-        begins = epoch(value("StartTime"))
+            missing = {**missing, "node_names": "a list of nodes that cannot be read"}
+        begins = epoch(starts)
         return Job(
             id=job_id,
             cluster=self.cluster,
             name=clean(name, limit=LIMIT_FREE) if name != "(null)" else "",
-            user=self._word(value("UserName")),
-            account=self._word(value("Account")),
+            user=word(user),
+            account=word(account),
             state=state,
-            scheduler_state=scheduler_state,
+            scheduler_state=word(state_text),
             reason=reason,
-            queue=self._word(value("Partition")),
-            qos=self._word(value("QOS")),
+            queue=word(partition),
+            qos=word(qos),
             nodes=nodes,
             node_names=names or (),
-            node_count=node_count,
-            cpus=gres.number(value("NumCPUs")),
-            memory_bytes=gres.memory_bytes(allocated.get("mem", "")),
+            node_count=gres.number(node_count),
+            cpus=gres.number(cpus),
+            memory_bytes=gpus.memory_bytes,
             accelerators=gpus.count,
             accelerator_model=gpus.model,
-            submitted_at=epoch(value("SubmitTime")),
+            submitted_at=epoch(submitted),
             started_at=begins if started else None,
             expected_start_at=begins if state is JobState.PENDING else None,
-            ends_at=epoch(value("EndTime")) if started else None,
+            ends_at=epoch(ends) if started else None,
             time_limit_s=seconds,
-            priority=gres.number(value("PriorityLong")),
+            priority=gres.number(priority),
             array=array,
             comment=clean(comment, limit=LIMIT_FREE) if comment not in gres.NOTHING else None,
-            reservation=self._word(value("Reservation")),
-            dependency=self._word(value("Dependency")),
+            reservation=word(reservation),
+            dependency=word(dependency),
             work_dir=clean(work_dir, limit=LIMIT_FREE) if work_dir not in gres.NOTHING else None,
             detail=detail,
             missing=missing,
         )
 
-    def _accelerators(self, value: Callable[[str], str], started: bool) -> _Gpus:
-        """Return what the job holds, or asks for: the allocation where Slurm counts it, else what was asked."""
-        key = (
-            value("tres-alloc"),
-            value("tres-per-job"),
-            value("tres-per-node"),
-            value("tres-per-task"),
-            value("tres-per-socket"),
-            value("NumNodes"),
-            value("NumTasks"),
-            "started" if started else "",
-        )
-        known = self._gpus.get(key)
+    def _limit(self, text: str) -> tuple[float | None, str | None]:
+        known = self._limits.get(text)
         if known is None:
-            known = self._gpus[key] = _gpus(key, self._gres_names)
+            known = self._limits[text] = limit(text)
+        return known
+
+    def _accelerators(self, fields: list[str], started: bool) -> _Held:
+        """Return what the job holds, or asks for: the allocation where Slurm counts it, else what was asked."""
+        nodes, tasks = fields[8], fields[10]
+        key = (nodes, tasks, started, *fields[16:21])
+        known = self._held.get(key)
+        if known is None:
+            known = self._held[key] = _held(nodes, tasks, started, fields[16:21], self._gres_names)
         return known
 
 
@@ -204,20 +213,21 @@ _HINT = "is squeue replaced by a wrapper here? it must pass -O through"
 
 
 class _Columns:
-    """Where which field stands; a field that this release of squeue does not know reads as empty."""
+    """The fields that were asked for, in the order of MACHINE_FIELDS; one that squeue does not know reads as empty."""
 
     def __init__(self, fields: tuple[str, ...]) -> None:
-        self.count = len(fields)
-        self._index = {name: index for index, name in enumerate(fields)}
+        self._count = len(fields)
+        index = {name: at for at, name in enumerate(fields)}
+        self._order = None if fields == MACHINE_FIELDS else [index.get(name) for name in MACHINE_FIELDS]
 
-    def getter(self, values: list[str]) -> Callable[[str], str]:
-        index = self._index
-
-        def value(name: str) -> str:
-            at = index.get(name)
-            return "" if at is None else values[at]
-
-        return value
+    def split(self, machine: str) -> list[str]:
+        """Return the machine fields and the working directory. BadAnswer when there are not as many as asked for."""
+        values = machine.split(SEPARATOR, self._count)
+        if len(values) != self._count + 1:
+            raise BadAnswer("squeue gave a row that cannot be read", clean(machine, limit=120), _HINT)
+        if self._order is None:
+            return values
+        return ["" if at is None else values[at] for at in self._order] + values[-1:]
 
 
 def _rows(pieces: list[str]) -> Generator[tuple[str, str, str], None, None]:
@@ -280,25 +290,20 @@ def count_tasks(listed: str) -> int:
     return count
 
 
-def _gpus(key: tuple[str, ...], names: tuple[str, ...]) -> _Gpus:
-    tres, per_job, per_node, per_task, per_socket, nodes, tasks, started = key
-    held = gres.counts(tres, names)
-    asked = [gres.counts(text, names) for text in (per_job, per_node, per_task, per_socket)]
+def _held(nodes: str, tasks: str, started: bool, tres: list[str], names: tuple[str, ...]) -> _Held:
+    """`tres`: allocated, and asked for per job, node, socket and task."""
+    memory = gres.memory_bytes(gres.tres(tres[0]).get("mem", ""))
+    held, *asked = (gres.counts(text, names) for text in tres)
     model = gres.models(held) or next((found for each in asked if (found := gres.models(each))), None)
-    if held:
-        return _Gpus(gres.total(held), model)
-    job, node, task, socket = (gres.total(each) for each in asked)
-    if job:
-        return _Gpus(job, model)
+    job, node, socket, task = (gres.total(each) for each in asked)
+    if held or job:
+        return _Held(memory, gres.total(held) or job, model)
     for each, times in ((node, gres.number(nodes)), (task, gres.number(tasks))):
         if each and times is not None:
-            return _Gpus(each * times, model)
+            return _Held(memory, each * times, model)
         if each:
-            return _Gpus(None, model, "asked for in parts whose number Slurm does not tell")
+            return _Held(memory, None, model, "asked for in parts whose number Slurm does not tell")
     if socket:
         how = "held" if started else "asked for"
-        return _Gpus(None, model, f"{socket} {how} per socket; Slurm does not tell the total")
-    return _Gpus(0, None)
-
-
-__all__ = ["UNLIMITED", "JobReader", "Listing", "Slices", "count_tasks"]
+        return _Held(memory, None, model, f"{socket} {how} per socket; Slurm does not tell the total")
+    return _Held(memory, 0, None)

@@ -79,8 +79,14 @@ def portable(text: str) -> str:
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
+class SensorError(Exception):
+    """A sensor knows in words why it has no values."""
+
+
 def why(error: BaseException) -> str:
     """Return why something failed, in a few words."""
+    if isinstance(error, SensorError):
+        return str(error)
     if isinstance(error, PermissionError):
         return "permission denied"
     if isinstance(error, FileNotFoundError):

@@ -2,7 +2,7 @@
 
 import subprocess
 
-from console.probes.node.base import Files, Worker, portable
+from console.probes.node.base import Files, SensorError, Worker, portable
 
 QUERY = (
     ("index", None),
@@ -72,7 +72,8 @@ class Habana:
         text = answer.stdout.decode("utf-8", "replace")
         found = parse(text)
         if not found:
-            raise OSError(answer.returncode, "hl-smi says: " + (text.strip().splitlines() or ["nothing"])[-1][:120])
+            last = (text.strip().splitlines() or ["nothing"])[-1]
+            raise SensorError("hl-smi says: " + portable(last)[:120])
         return found
 
     def ask(self, now: float) -> "list[Worker]":

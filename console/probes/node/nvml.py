@@ -2,7 +2,7 @@
 
 import time
 
-from console.probes.node.base import Files, Worker, portable
+from console.probes.node.base import Files, SensorError, Worker, portable
 from console.probes.node.jobs import Jobs
 
 NOT_SUPPORTED, NO_PERMISSION, NO_LIBRARY, NO_FUNCTION = 3, 4, 12, 13
@@ -256,7 +256,7 @@ class Nvml:
             nvml.nvmlInit()
             count = nvml.nvmlDeviceGetCount()
         except nvml.NVMLError as error:
-            raise OSError(error.value, REASONS.get(error.value, str(error))) from error
+            raise SensorError(REASONS.get(error.value, str(error))) from error
         return [Gpu(nvml, index) for index in range(count)]
 
     @property

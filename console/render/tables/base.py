@@ -132,12 +132,14 @@ def layout(
 
     The result depends on nothing but its arguments, so that columns never move while rows come and go. Columns
     enter by priority until one does not fit: the essential ones at their least width, the others only when all can
-    have the width they want. Then, by priority, each grows to that width, and at last to its most. `chosen` limits
-    and orders the columns (ids; UsageError for one that does not exist).
+    have the width they want. Then, by priority, each grows to that width, and at last to its most. With `chosen`
+    (ids; UsageError for one that does not exist) only those enter, in that order, all of them essential.
     """
     columns = [table.column(name) for name in chosen] if chosen else list(table.columns)
     columns = list(dict.fromkeys(columns))
-    by_priority = sorted(range(len(columns)), key=lambda index: columns[index].priority)
+    by_priority = list(range(len(columns)))
+    if not chosen:
+        by_priority.sort(key=lambda index: columns[index].priority)
     widths: dict[int, int] = {}
     room = wanted = width
     for index in by_priority:
@@ -145,7 +147,7 @@ def layout(
         between = gap if widths else 0
         room -= column.least + between
         wanted -= column.width + between
-        if room < 0 or (wanted < 0 and column.priority > ESSENTIAL):
+        if room < 0 or (wanted < 0 and column.priority > ESSENTIAL and not chosen):
             room += column.least + between
             break
         widths[index] = column.least

@@ -212,7 +212,7 @@ def uptime(row: FleetRow) -> float | None:
 def model(row: FleetRow) -> str | None:
     """What its accelerators are."""
     seen = next((gpu.model for gpu in row.gpus if gpu.model), None)
-    return seen or nodes.facet_text(row.node, "accelerator_model")
+    return nodes.short_model(seen) if seen else nodes.facet_text(row.node, "accelerator_model")
 
 
 def _source_word(row: FleetRow) -> str | None:

@@ -28,7 +28,7 @@ class BaseScreen(Screen[None]):
     """Header, body and status line. Actions are methods `act_…(argument)`; what is missing here the app does."""
 
     AUTO_FOCUS = ""
-    BINDINGS = []  # noqa: RUF012 - the type is Textual's
+    BINDINGS = []
     kind = ""
     """Its name in the registry of actions."""
     handlers: tuple[object, ...] = ()
@@ -56,7 +56,7 @@ class BaseScreen(Screen[None]):
         """Give the header as many lines as there is room for."""
         width, height = event.size
         self.set_class(width < LEAST_WIDTH or height < LEAST_HEIGHT, "-too-small")
-        self.header.styles.height = 4 if height >= 30 else 3 if height >= 14 else 2
+        self.header.styles.height = 4 if height >= 30 and width < 120 else 3 if height >= 14 else 2
         self.share_room(width, height)
 
     def share_room(self, width: int, height: int) -> None:

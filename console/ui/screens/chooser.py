@@ -25,7 +25,7 @@ class ColumnChooser(ModalScreen[tuple[str, ...] | None]):
         super().__init__(classes="panel")
         self._table = table
         ids = [column.id for column in table.columns]
-        self._on = set(chosen if chosen else ids)
+        self._on = set(chosen or ids)
         self._order = [*chosen, *(name for name in ids if name not in chosen)] if chosen else ids
 
     def compose(self) -> ComposeResult:
@@ -33,9 +33,7 @@ class ColumnChooser(ModalScreen[tuple[str, ...] | None]):
         self._lines = LinesPane("choices", "surface")
         self._lines.active = True
         with Vertical(id="box"):
-            yield Caption(
-                f"columns of {self._table.title}", "space shows, J K move, r resets, enter takes, esc leaves"
-            )
+            yield Caption(f"columns of {self._table.title}", "space shows, J K move, r resets, enter takes, esc leaves")
             yield self._lines
 
     def on_mount(self) -> None:

@@ -50,43 +50,43 @@ class Motions:
     def __init__(self, screen: HasPane) -> None:
         self._screen = screen
 
-    def act_down(self, argument: str) -> None:  # noqa: ARG002
+    def act_down(self, argument: str) -> None:
         """One row down."""
         self._screen.pane.move(1)
 
-    def act_up(self, argument: str) -> None:  # noqa: ARG002
+    def act_up(self, argument: str) -> None:
         """One row up."""
         self._screen.pane.move(-1)
 
-    def act_left(self, argument: str) -> None:  # noqa: ARG002
+    def act_left(self, argument: str) -> None:
         """To the left."""
         self._screen.pane.sideways(-1)
 
-    def act_right(self, argument: str) -> None:  # noqa: ARG002
+    def act_right(self, argument: str) -> None:
         """To the right."""
         self._screen.pane.sideways(1)
 
-    def act_top(self, argument: str) -> None:  # noqa: ARG002
+    def act_top(self, argument: str) -> None:
         """To the first row."""
         self._screen.pane.go(0)
 
-    def act_bottom(self, argument: str) -> None:  # noqa: ARG002
+    def act_bottom(self, argument: str) -> None:
         """To the last row."""
         self._screen.pane.go(max(self._screen.pane.count - 1, 0))
 
-    def act_half_down(self, argument: str) -> None:  # noqa: ARG002
+    def act_half_down(self, argument: str) -> None:
         """Half a page down."""
         self._screen.pane.move(max(self._screen.pane.page // 2, 1))
 
-    def act_half_up(self, argument: str) -> None:  # noqa: ARG002
+    def act_half_up(self, argument: str) -> None:
         """Half a page up."""
         self._screen.pane.move(-max(self._screen.pane.page // 2, 1))
 
-    def act_page_down(self, argument: str) -> None:  # noqa: ARG002
+    def act_page_down(self, argument: str) -> None:
         """A page down."""
         self._screen.pane.move(max(self._screen.pane.page - 1, 1))
 
-    def act_page_up(self, argument: str) -> None:  # noqa: ARG002
+    def act_page_up(self, argument: str) -> None:
         """A page up."""
         self._screen.pane.move(-max(self._screen.pane.page - 1, 1))
 
@@ -97,19 +97,19 @@ class Marking:
     def __init__(self, screen: ListScreen) -> None:
         self._screen = screen
 
-    def act_mark(self, argument: str) -> None:  # noqa: ARG002
+    def act_mark(self, argument: str) -> None:
         """Mark the row, or the open range."""
         self._screen.table.toggle_mark()
 
-    def act_mark_range(self, argument: str) -> None:  # noqa: ARG002
+    def act_mark_range(self, argument: str) -> None:
         """Begin a range, or mark it."""
         self._screen.table.toggle_range()
 
-    def act_mark_all(self, argument: str) -> None:  # noqa: ARG002
+    def act_mark_all(self, argument: str) -> None:
         """Mark all that is shown, or nothing."""
         self._screen.table.toggle_all()
 
-    def act_back(self, argument: str) -> None:  # noqa: ARG002
+    def act_back(self, argument: str) -> None:
         """Give up one thing after the other: range, zoom, details, filter, marks."""
         screen = self._screen
         table = screen.table
@@ -134,11 +134,11 @@ class Arranging:
     def __init__(self, screen: ListScreen) -> None:
         self._screen = screen
 
-    def act_sort_left(self, argument: str) -> None:  # noqa: ARG002
+    def act_sort_left(self, argument: str) -> None:
         """Sort by the column on the left."""
         self._step(-1)
 
-    def act_sort_right(self, argument: str) -> None:  # noqa: ARG002
+    def act_sort_right(self, argument: str) -> None:
         """Sort by the column on the right."""
         self._step(1)
 
@@ -150,7 +150,7 @@ class Arranging:
         if columns:
             screen.sort_by(columns[(at + by) % len(columns)])
 
-    def act_sort_reverse(self, argument: str) -> None:  # noqa: ARG002
+    def act_sort_reverse(self, argument: str) -> None:
         """Turn the order round."""
         self._screen.sort(self._screen.model.column, not self._screen.model.descending)
 
@@ -181,7 +181,7 @@ class Arranging:
         else:
             screen.set_columns(tuple(screen.model.table.column(name).id for name in names))
 
-    def act_details(self, argument: str) -> None:  # noqa: ARG002
+    def act_details(self, argument: str) -> None:
         """Show or hide the details."""
         screen = self._screen
         screen.zoomed = False
@@ -189,7 +189,7 @@ class Arranging:
         screen.in_details = False
         screen.rearrange()
 
-    def act_pane(self, argument: str) -> None:  # noqa: ARG002
+    def act_pane(self, argument: str) -> None:
         """Give the keys to the details, opening them if need be, or back to the table."""
         screen = self._screen
         if not screen.details_open:
@@ -199,7 +199,7 @@ class Arranging:
             screen.in_details = not screen.in_details
         screen.rearrange()
 
-    def act_zoom(self, argument: str) -> None:  # noqa: ARG002
+    def act_zoom(self, argument: str) -> None:
         """Show the pane that has the keys alone, or all panes."""
         self._screen.zoomed = not self._screen.zoomed
         self._screen.rearrange()

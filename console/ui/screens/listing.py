@@ -11,8 +11,12 @@ from textual.widget import Widget
 from console.errors import UsageError
 from console.model import Attention
 from console.render.cells import Cell, Run, fit
+from console.render.details import details
 from console.render.filter import compile_filter
+from console.render.plain import text_table
 from console.render.tables import TABLES, Column, RowId
+from console.text import clean
+from console.ui.heatmap import HeatMap
 from console.ui.model import RowModel
 from console.ui.panes import LinesPane, Row, Rule
 from console.ui.prompt import Prompt
@@ -67,17 +71,26 @@ class ListScreen(BaseScreen):
         model.refresh_keys()
         self.work()
         self.table.note = self._note()
-        self.table.update()
+        self.show_rows()
         self.header.place = self._place()
         self._show_details()
         super().tick()
 
+    def show_rows(self) -> None:
+        """Show what the model says now."""
+        self.table.update()
+
+    def cursor_id(self) -> RowId | None:
+        """Return the row under the cursor."""
+        return self.table.cursor
+
     def work(self) -> None:
         """Go on sorting in the background until all is in order."""
-        if self.model.busy and not self.model.step(SLICE_S) or self.model.busy:
-            if not self._working:
-                self._working = True
-                self.run_worker(self._work(), group="sort", exit_on_error=False)
+        if self.model.busy:
+            self.model.step(SLICE_S)
+        if self.model.busy and not self._working:
+            self._working = True
+            self.run_worker(self._work(), name="sorting", group="sort", exit_on_error=False)
 
     async def _work(self) -> None:
         try:
@@ -86,7 +99,7 @@ class ListScreen(BaseScreen):
                 changed = self.model.step(SLICE_S)
                 shown += 1
                 if changed and (shown % 8 == 0 or not self.model.busy):
-                    self.table.update()
+                    self.show_rows()
                     self.header.place = self._place()
                     self.header.sync()
                 await asyncio.sleep(SLICE_S)
@@ -100,7 +113,10 @@ class ListScreen(BaseScreen):
             return (("reading ...", "muted"),)
         if self.filter_text:
             if self.model.total:
-                return ((f"no {self.model.table.noun} matches {self.filter_text}", "warn"), ("esc clears the filter", "muted"))
+                return (
+                    (f"no {self.model.table.noun} matches {self.filter_text}", "warn"),
+                    ("esc clears the filter", "muted"),
+                )
         lines: list[Run] = []
         for status in list(store.sources.values())[: max(self.table.rows_high // 2, 1)]:
             style = "muted" if status.state.value in ("connecting", "ok") else "warn"
@@ -142,7 +158,7 @@ class ListScreen(BaseScreen):
             return self.wants_details
         return self.size.height >= ROOM_FOR_DETAILS
 
-    def share_room(self, width: int, height: int) -> None:  # noqa: ARG002
+    def share_room(self, width: int, height: int) -> None:
         """Share the height between table and details."""
         opened = self.details_open
         alone = self.zoomed and self.in_details
@@ -152,7 +168,7 @@ class ListScreen(BaseScreen):
         self.details.styles.height = "1fr" if alone else max(5, min(14, height // 4))
 
     @property
-    def main_pane(self) -> Widget:
+    def main_pane(self) -> RecordTable | HeatMap:
         """What stands over the details."""
         return self.table
 
@@ -165,7 +181,7 @@ class ListScreen(BaseScreen):
 
     def detail_title(self) -> tuple[Cell, ...]:
         """Return the title of the details."""
-        row_id = self.table.cursor
+        row_id = self.cursor_id()
         if row_id is None:
             return ()
         name = row_id if isinstance(row_id, str) else " ".join(row_id)
@@ -173,16 +189,14 @@ class ListScreen(BaseScreen):
 
     def detail_rows(self) -> list[Row]:
         """Return the lines about the row under the cursor."""
-        row_id = self.table.cursor
+        row_id = self.cursor_id()
         if row_id is None:
             return []
-        row = self.model.table.row(self.model.view, row_id)
+        view = self.model.view
+        row = self.model.table.row(view, row_id)
         if row is None:
             return [Row((Cell("it is gone", "muted"),))]
-        rows: list[Row] = []
-        for column in self.model.table.columns:
-            rows.append(Row((Cell(fit(column.title, 12), "label"), *[Cell(text, style) for text, style in column.cell(row).parts])))
-        return rows
+        return [Row(line) for line in details(row, view, max(self.details.size.width - 3, 20))]
 
     def on_record_table_moved(self) -> None:
         """Show the details of another row from their beginning."""
@@ -216,7 +230,7 @@ class ListScreen(BaseScreen):
     def sort_by(self, name: str) -> None:
         """Sort by a column by its name: numbers from the greatest, text from A. UsageError when there is none."""
         column = self.model.table.column(name)
-        numbers = column.unit != "text" or column.order is not None and column.id == "state"
+        numbers = column.unit != "text" or (column.order is not None and column.id == "state")
         self.sort(column, numbers)
 
     def set_filter(self, text: str) -> None:
@@ -239,3 +253,100 @@ class ListScreen(BaseScreen):
         self.refresh(layout=True)
         self.call_after_refresh(self.tick)
         self.call_after_refresh(self.repaint)
+
+    def set_columns(self, names: tuple[str, ...] | None) -> None:
+        """Show these columns; empty: by the room; None: leave them as they are."""
+        if names is not None:
+            self.table.chosen = names or None
+            self.table.shift = 0
+            self.table.relayout()
+
+    # ---- the filter line
+
+    def on_prompt_typed(self, event: Prompt.Typed) -> None:
+        """Filter while it is typed."""
+        if event.sign != "/":
+            super().on_prompt_typed(event)
+            return
+        self.set_filter(event.text)
+        error = self.filter_error
+        hint = "words, field:value, field>80, !word, ~regex~"
+        self.console_app.explain((Cell(error, "bad") if error else Cell(hint, "muted"),))
+        self.tick()
+
+    def on_prompt_entered(self, event: Prompt.Entered) -> None:
+        """Keep the filter; one that cannot be read stays open to be mended."""
+        if event.sign != "/":
+            super().on_prompt_entered(event)
+        elif self.filter_error is None:
+            self.console_app.explain(None)
+            self.close_prompt()
+
+    def on_prompt_left(self, event: Prompt.Left) -> None:
+        """Give up the filter."""
+        if event.sign == "/":
+            self.set_filter("")
+        super().on_prompt_left(event)
+
+    # ---- what others ask
+
+    def target(self) -> tuple[str, RowId] | None:
+        """Return the page of the row under the cursor."""
+        row_id = self.cursor_id()
+        if row_id is None:
+            return None
+        match self.kind:
+            case "fleet":
+                return "node", row_id
+            case "jobs":
+                return "job", row_id
+            case "network" | "storage":
+                return "node", row_id[0]
+        status = self.model.view.store.sources.get(str(row_id))
+        if status is None or status.node is None:
+            return None
+        return "node", self.model.view.store.key(status.cluster, status.node)
+
+    def picture(self) -> str:
+        """Return all rows that the filter shows, with the columns on screen."""
+        table, view = self.model.table, self.model.view
+        found = (table.row(view, row_id) for row_id in self.model.shown.window(0, len(self.model)))
+        rows = [row for row in found if row is not None]
+        chosen = [place.column.id for place in self.table.placed]
+        return text_table(table, rows, self.table.size.width, chosen=chosen, ellipsis=view.glyphs.ellipsis)
+
+    def clip(self) -> str:
+        """Return the names of the marked rows, else of the one under the cursor, one a line."""
+        ids = self.table.chosen_ids() if self.table.marks else [self.cursor_id()]
+        return "\n".join(name for row_id in ids if row_id is not None and (name := clean(self.name_of(row_id))))
+
+    def name_of(self, row_id: RowId) -> str:
+        """Return what a row is called, for the clipboard."""
+        if isinstance(row_id, str):
+            return row_id
+        return row_id[1] if self.kind == "jobs" else " ".join((row_id[0], row_id[-1]))
+
+    def selected_node(self) -> str | None:
+        """Return the node that the cursor is about."""
+        target = self.target()
+        return str(target[1]) if target is not None and target[0] == "node" else None
+
+    def marked_nodes(self) -> tuple[str, ...]:
+        """Return the nodes that are marked."""
+        if self.kind == "jobs" or self.kind == "sources":
+            return ()
+        return tuple(sorted({row_id if isinstance(row_id, str) else row_id[0] for row_id in self.table.marks}))
+
+    def attention(self) -> Attention:
+        """Return the nodes of the rows on screen; of a job, those it runs on."""
+        ids = self.table.visible_ids()
+        store = self.model.view.store
+        if self.kind == "jobs":
+            row_id = self.cursor_id()
+            job = None if row_id is None else store.jobs.get((row_id[0], row_id[1]))
+            names = () if job is None else tuple(store.key(job.cluster, name) for name in job.node_names[:256])
+            return Attention(visible=names)
+        if self.kind == "sources":
+            return Attention(selected=self.selected_node())
+        shown = dict.fromkeys(row_id if isinstance(row_id, str) else row_id[0] for row_id in ids)
+        return Attention(visible=tuple(shown), marked=self.marked_nodes(), selected=self.selected_node())

@@ -1,0 +1,119 @@
+"""The Fleet screen: every node, as a table or a heat map."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from textual.widget import Widget
+
+from console.model import Attention
+from console.render.cells import line_text
+from console.render.heat import heat_line
+from console.render.tables import RowId
+from console.ui.heatmap import METRICS, HeatMap
+from console.ui.screens.handlers import Pane
+from console.ui.screens.listing import ListScreen
+from console.ui.table import RecordTable
+
+
+class Mapping:
+    """The heat map's own actions."""
+
+    def __init__(self, screen: FleetScreen) -> None:
+        self._screen = screen
+
+    def act_map(self, argument: str) -> None:
+        """Go from the table through the measures of the heat map, and back."""
+        screen = self._screen
+        heat = screen.heat
+        if not screen.mapped:
+            heat.metric = METRICS[0]
+            screen.set_mapped(True)
+        elif heat.metric is METRICS[-1]:
+            screen.set_mapped(False)
+        else:
+            heat.metric = METRICS[METRICS.index(heat.metric) + 1]
+            heat.redraw()
+
+    def act_racks(self, argument: str) -> None:
+        """Group the map by rack, or not."""
+        heat = self._screen.heat
+        heat.by_rack = not heat.by_rack
+        if self._screen.mapped:
+            heat.relayout()
+        else:
+            self._screen.set_mapped(True)
+
+
+class FleetScreen(ListScreen):
+    """The table of nodes and its heat map; both show the same nodes in the same order."""
+
+    def __init__(self, columns: Sequence[str] | None) -> None:
+        super().__init__("fleet", columns)
+        self.mapped = False
+        self.handlers = (Mapping(self), *self.handlers)
+
+    def body(self) -> Iterable[Widget]:
+        """Yield table and heat map; one of them is shown."""
+        table, *rest = super().body()
+        self.heat = HeatMap(self.model)
+        self.heat.display = False
+        yield table
+        yield self.heat
+        yield from rest
+
+    @property
+    def main_pane(self) -> RecordTable | HeatMap:
+        """What stands over the details."""
+        return self.heat if self.mapped else self.table
+
+    @property
+    def pane(self) -> Pane:
+        """What the keys for moving move."""
+        if self.mapped and not (self.in_details and self.details_open):
+            return self.heat
+        return super().pane
+
+    def set_mapped(self, mapped: bool) -> None:
+        """Show the heat map or the table; the cursor stays on its node."""
+        self.mapped = mapped
+        if mapped:
+            self.heat.update(self.table.cursor)
+        self.table.display = not mapped
+        self.heat.display = mapped
+        self.rearrange()
+
+    def cursor_id(self) -> RowId | None:
+        """Return the node under the cursor."""
+        return self.heat.cursor if self.mapped else super().cursor_id()
+
+    def show_rows(self) -> None:
+        """Show what the model says now."""
+        super().show_rows()
+        if self.mapped:
+            self.heat.update()
+
+    def on_heat_map_moved(self) -> None:
+        """Take the table's cursor along, and show the details of another node."""
+        if self.heat.cursor is not None:
+            self.table.put(self.heat.cursor)
+
+    def on_heat_map_opened(self) -> None:
+        """Open a node that was clicked twice."""
+        self.console_app.perform("open")
+
+    def picture(self) -> str:
+        """Return the heat map whole, or the table."""
+        heat = self.heat
+        if not self.mapped or heat.layout_shown is None:
+            return super().picture()
+        view = self.console_app.view
+        lines = [line_text(heat_line(view, heat.layout_shown, at, heat.metric)).rstrip() for at in range(heat.count)]
+        return "\n".join((f"{heat.metric.value} of each GPU", *lines)) + "\n"
+
+    def attention(self) -> Attention:
+        """Return the nodes on screen."""
+        if not self.mapped:
+            return super().attention()
+        shown = tuple(self.heat.visible_nodes())
+        return Attention(visible=shown, marked=self.marked_nodes(), selected=self.selected_node())
