@@ -193,6 +193,9 @@ def _since_boot(per_second: float | None, count: int | None, missing: str) -> st
     return f"{units.rate(per_second, missing)}/s, {units.number(count, missing)} since boot"
 
 
+_UNITS = (("_percent", "%"), ("_bytes_per_s", "B/s"), ("_w", "W"))
+
+
 def history_lines(
     node: str, series: Sequence[tuple[str, str]], view: View, width: int, index: int | str | None = None
 ) -> list[Line]:
@@ -200,12 +203,13 @@ def history_lines(
     lines: list[Line] = []
     for label, name in series:
         values = view.store.history(node, name, index)
-        if len(values) == 0:
+        top = max(nodes.known(values), default=None)
+        if top is None:
             continue
         high = 100.0 if name.endswith("_percent") else None
-        line = sparkline(values, max(min(width - LABEL - 8, len(values)), 1), high=high, glyphs=view.glyphs)
-        top = max(nodes.known(values), default=None)
-        peak = units.percent(top, view.missing) + "%" if high else units.rate(top, view.missing)
+        line = sparkline(values, max(min(width - LABEL - 14, len(values)), 1), high=high, glyphs=view.glyphs)
+        unit = next((unit for end, unit in _UNITS if name.endswith(end)), "")
+        peak = f"{units.percent(top) if high else units.rate(top)}{unit}"
         lines.append((Cell(f"{label:<{LABEL - 1}} ", "label"), line, Cell(f" max {peak}", "muted")))
     return lines
 

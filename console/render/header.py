@@ -18,10 +18,12 @@ def title_line(view: View, width: int, *, paused: bool = False) -> Line:
     """Return the first line: name, clusters, SIMULATED; and at the right the time and how fresh it all is."""
     fresh = freshness(view, paused=paused)
     clock = time.strftime("%H:%M:%S", time.localtime(view.now))
-    right = (Cell(f"{clock} ", "muted"), fresh)
+    right: Line = (Cell(f"{clock} ", "muted"), fresh)
     left: list[Cell] = [Cell("quarterdeck", "title")]
     if view.simulated:
         left += [Cell(" "), Cell(f" {SIMULATED} ", "simulated")]
+    if _width(left) + _width(right) >= width:
+        right = (fresh,)
     room = width - _width(left) - _width(right) - 4
     names = f" {view.glyphs.separator} ".join(map(cluster_name, view.store.clusters.values()))
     if names and room > 4:
@@ -37,7 +39,7 @@ def cluster_name(cluster: Cluster) -> str:
 
 
 def freshness(view: View, *, paused: bool = False) -> Cell:
-    """Return `● live`, or how many sources are not and how bad the worst of them is."""
+    """Return `● live`, or how many sources are and how bad the worst of the others is."""
     glyphs = view.glyphs
     if paused:
         return Cell("= paused" if glyphs.ascii else "‖ paused", "warn")
@@ -50,7 +52,9 @@ def freshness(view: View, *, paused: bool = False) -> Cell:
     if failing == 0:
         return glyphs.state(SOURCE_SIGNS[SourceState.OK])
     sign = SOURCE_SIGNS[worst]
-    return Cell(f"{glyphs.glyph(sign)} {failing}/{len(view.store.sources)} {sign.word}", sign.style)
+    return Cell(
+        f"{glyphs.glyph(sign)} {states[SourceState.OK]}/{len(view.store.sources)} live, {sign.word}", sign.style
+    )
 
 
 def _width(cells: list[Cell] | Line) -> int:
@@ -115,4 +119,4 @@ def totals_lines(view: View, totals: Totals, width: int, height: int = 2) -> lis
         if used:
             lines[-1].append(Cell("   "))
         lines[-1].extend(group)
-    return [tuple(line) for line in lines]
+    return [tuple(line) for line in lines if line][:height]

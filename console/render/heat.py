@@ -89,7 +89,7 @@ def gpu_cell(gpu: Accelerator | None, metric: HeatMetric, glyphs: Glyphs) -> Cel
     if share is None or not math.isfinite(share):
         return Cell(glyphs.missing, "muted")
     steps = glyphs.shades if glyphs.ascii else glyphs.sparks
-    return Cell(steps[min(max(int(share * len(steps)), 0), len(steps) - 1)], heat_style(share))
+    return Cell(steps[min(int(min(max(share, 0.0), 1.0) * len(steps)), len(steps) - 1)], heat_style(share))
 
 
 @dataclass(frozen=True, slots=True)

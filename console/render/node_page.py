@@ -312,8 +312,9 @@ def _source(view: View, label: str, status: SourceStatus | None, name: str, widt
     if status is None:
         return [pair(label, f"{name} (ended)", view)]
     sign = SOURCE_SIGNS[status.state]
-    age = units.age(None if status.observed_at is None else view.now - status.observed_at, view.missing)
-    line = pair(label, Cell(f"{status.name}  {view.glyphs.glyph(sign)} {sign.word}, {age} ago", sign.style), view)
+    at = status.observed_at
+    age = "never answered" if at is None else f"{units.age(view.now - at)} ago"
+    line = pair(label, Cell(f"{status.name}  {view.glyphs.glyph(sign)} {sign.word}, {age}", sign.style), view)
     lines = [line]
     lines += paragraph("", status.detail, view, width, "muted")
     lines += paragraph("error", status.error, view, width, "warn")

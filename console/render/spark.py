@@ -13,11 +13,11 @@ def heat_style(fraction: float | None) -> str:
     """Return `heat0` … `heat9` for 0–1; `muted` when it is not known."""
     if fraction is None or not math.isfinite(fraction):
         return "muted"
-    return f"heat{min(max(int(fraction * 10), 0), 9)}"
+    return f"heat{int(min(max(fraction, 0.0), 0.99) * 10)}"
 
 
 def _level(fraction: float, steps: str) -> str:
-    return steps[min(max(int(fraction * len(steps)), 0), len(steps) - 1)]
+    return steps[min(int(min(max(fraction, 0.0), 1.0) * len(steps)), len(steps) - 1)]
 
 
 def sparkline(

@@ -80,13 +80,14 @@ class JobTable:
         old = self._nodes_of.get(key, ())
         if new == old:
             return
-        touched.update(old, new)
-        for node in old:
+        left, entered = set(old).difference(new), set(new).difference(old)
+        touched |= left | entered
+        for node in left:
             jobs = self._jobs_on[node]
-            jobs.pop(key, None)
+            del jobs[key]
             if not jobs:
                 del self._jobs_on[node]
-        for node in new:
+        for node in entered:
             self._jobs_on.setdefault(node, {})[key] = None
         if new:
             self._nodes_of[key] = new

@@ -1,4 +1,4 @@
-"""Tables of several sources shown as one: the first source that lists a record gives its words."""
+"""Tables of several sources shown as one: the source that came first gives the words."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Merged(Generic[K, R]):
     """Records of one kind, by identity, from any number of sources.
 
     What a source lists stays until that source says that it is gone. Where two list the same record, the source
-    that spoke first is shown; when it lets go, the next one's words are.
+    that listed something first is shown; when it lets go, the next one's words are.
     """
 
     def __init__(self) -> None:

@@ -200,7 +200,7 @@ def add_command(options: HostOptions, kind: str = "ssh-ed25519") -> str:
         command += f" | sed {shlex.quote(f's/^[^ ]*/{alias}/')}"
     if options.proxy_jump:
         # ssh-keyscan does not know of jump hosts, so it has to run on the last of them.
-        command = f"ssh {shlex.quote(str(options.proxy_jump[-1].host))} {shlex.quote(command)}"
+        command = f"ssh {shlex.quote(options.proxy_jump[-1].argument)} {shlex.quote(command)}"
     return f"{command} >> {file}"
 
 

@@ -37,6 +37,14 @@ class Target:
         text = f"{self.user}@{self.host}" if self.user else self.host
         return f"{text}:{self.port}" if self.port else text
 
+    @property
+    def argument(self) -> str:
+        """The same as ssh takes it."""
+        if self.port is None:
+            return str(self)
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"ssh://{f'{self.user}@' if self.user else ''}{host}:{self.port}"
+
 
 @dataclass(frozen=True)
 class HostOptions:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import asyncssh
+from asyncssh.public_key import decode_ssh_certificate
 
 from console.text import clean
 from console.transport.hostkeys import fingerprint
@@ -48,19 +49,18 @@ class Identities:
             public = None
             if isinstance(loaded, asyncssh.SSHKey):
                 public = loaded.public_data
-            elif held:
-                public = _public_data(path)
-            if isinstance(loaded, asyncssh.SSHKey):
                 if public not in held:
                     files.append((path, loaded))
-            elif loaded is not None and public not in held:
+            elif held:
+                public = _public_data(path)
+            if isinstance(loaded, str) and public not in held:
                 offer.problems.append(f"{path} ({loaded})")
                 if loaded == _LOCKED:
                     offer.locked.append(str(path))
             if public is not None:
                 named.add(public)
-        for public, pair in sorted(held.items(), key=lambda item: item[0] not in named):
-            if options.identities_only and public not in named and pair.public_data not in named:
+        for pair in sorted(held.values(), key=lambda pair: _key_of(pair) not in named):
+            if options.identities_only and _key_of(pair) not in named:
                 continue
             self._add_agent_pair(offer, pair, certificates)
         for path, key in files:
@@ -147,6 +147,14 @@ def _read(path: Path, status: os.stat_result) -> asyncssh.SSHKey | str:
         return _LOCKED if "passphrase" in str(error).lower() else f"not a usable key: {clean(str(error))}"
     except OSError as error:
         return f"unreadable: {error.strerror}"
+
+
+def _key_of(pair: asyncssh.SSHKeyPair) -> bytes:
+    """Return the public key of a pair; an agent lists a certificate as a key of its own."""
+    try:
+        return decode_ssh_certificate(pair.public_data).key.public_data
+    except asyncssh.KeyImportError:
+        return pair.public_data
 
 
 def _public_data(path: Path) -> bytes | None:

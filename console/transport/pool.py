@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +30,7 @@ DEFAULT_MAX_CONNECTS = 8
 DEFAULT_TIMEOUT_S = 10.0
 _SSH_G_TIMEOUT_S = 5.0
 _MAX_HOPS = 8
+_OPEN_FILES = 16384
 
 
 class TransportPool:
@@ -78,15 +81,11 @@ class TransportPool:
             raise UsageError("not the name of a host", clean(name)) from None
         return self._transport((target,))
 
-    async def options(self, name: str) -> HostOptions:
-        """Return how `name` is reached, by the ssh configuration. SourceError when that cannot be read."""
-        return await self._resolve(parse_target(name.removeprefix("ssh:") if "://" not in name else name))
-
     async def close(self) -> None:
-        """Close every connection and end every program. Connections through others go first."""
-        transports = sorted(self._transports.items(), key=lambda item: -len(item[0]))
+        """Close every connection and end every program."""
+        transports = tuple(self._transports.values())
         self._transports = {}
-        await asyncio.gather(*(transport.close() for _, transport in transports), self._local.close())
+        await asyncio.gather(*(transport.close() for transport in transports), self._local.close())
 
     def _transport(self, chain: tuple[Target, ...]) -> SshTransport:
         """Return the transport of the last of `chain`; those before it lead there."""
@@ -101,7 +100,9 @@ class TransportPool:
             await load_asyncssh()
             from console.transport.connect import Connector
 
-            self._connector = self._connector or Connector(Gate(self._max_connects), self._timeout_s)
+            if self._connector is None:  # nobody was quicker
+                _allow_many_files()
+                self._connector = Connector(Gate(self._max_connects), self._timeout_s)
         async with self._connector.gate.slot():
             options = await self._resolve(chain[-1])
             route = chain if len(chain) > 1 else await self._route(chain[0], options)
@@ -152,6 +153,15 @@ class TransportPool:
             reason = clean(done.stderr.decode("utf-8", "replace").strip())
             raise SourceError(f"ssh cannot read its configuration: {reason}", target.host)
         return done.stdout.decode("utf-8", "replace")
+
+
+def _allow_many_files() -> None:
+    """Raise the soft limit of open files: the usual 1024 ends at a thousand hosts."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(ValueError, OSError):  # what is forbidden stays as it is, and shows when files run out
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _through(error: SourceError, target: Target, hop: Target) -> SourceError:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 TABLE_SCREENS = ("fleet", "jobs", "network", "storage", "sources")
 PAGES = ("node", "job", "help", "notices")
-LISTS = TABLE_SCREENS
+OPENING = (*TABLE_SCREENS, "node", "job")
 ALL = (*TABLE_SCREENS, *PAGES)
 
 
@@ -60,7 +60,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("half-up", ("ctrl-u",), "Half a page up", "half a page up", "Move"),
     Action("page-down", ("pagedown", "ctrl-f"), "Page down", "a page down", "Move"),
     Action("page-up", ("pageup", "ctrl-b"), "Page up", "a page up", "Move"),
-    Action("open", ("enter",), "Open", "open what is under the cursor", "Move", footer=1),
+    Action("open", ("enter",), "Open", "open what is under the cursor", "Move", OPENING, footer=1),
     Action(
         "back",
         ("escape",),
@@ -69,29 +69,29 @@ ACTIONS: tuple[Action, ...] = (
         "Move",
         footer=9,
     ),
-    Action("pane", ("tab",), "Next pane", "to the details and back", "Move", LISTS, footer=7),
+    Action("pane", ("tab",), "Next pane", "to the details and back", "Move", TABLE_SCREENS, footer=7),
     Action(
         "filter",
         ("/",),
         "Filter",
         "show only what matches: words, field:value, field>80, !word, ~regex~",
         "Show",
-        LISTS,
+        TABLE_SCREENS,
         argument="FILTER",
         footer=2,
     ),
-    Action("sort-left", ("<",), "Sort by the column on the left", "sort by the column on the left", "Show", LISTS),
-    Action("sort-right", (">",), "Sort by the next column", "sort by the column on the right", "Show", LISTS, footer=5),
-    Action("sort-reverse", ("S",), "Reverse the order", "reverse the order", "Show", LISTS),
-    Action("sort", (), "Sort by a column", "sort by a column by its name", "Show", LISTS, argument="COLUMN"),
-    Action("columns", ("C",), "Choose columns", "choose columns and their order", "Show", LISTS, argument="COLUMNS"),
+    Action("sort-left", ("<",), "Sort left", "sort by the column on the left", "Show", TABLE_SCREENS),
+    Action("sort-right", (">",), "Sort right", "sort by the column on the right", "Show", TABLE_SCREENS, footer=5),
+    Action("sort-reverse", ("S",), "Reverse", "reverse the order", "Show", TABLE_SCREENS),
+    Action("sort", (), "Sort", "sort by a column by its name", "Show", TABLE_SCREENS, argument="COLUMN"),
+    Action("columns", ("C",), "Choose columns", "choose columns and their order", "Show", TABLE_SCREENS, argument="COLUMNS"),
     Action("map", ("m",), "Heat map", "the heat map, one measure after the other", "Show", ("fleet",), footer=4),
     Action("racks", ("b",), "Heat map by rack", "group the heat map by rack, closer together", "Show", ("fleet",)),
-    Action("details", ("i",), "Details", "show or hide the details under the table", "Show", LISTS),
-    Action("zoom", ("z",), "Zoom", "the focused pane alone, and back", "Show", LISTS, footer=8),
-    Action("mark", ("space",), "Mark", "mark or unmark the row, or end a range", "Mark", LISTS, footer=3),
-    Action("mark-range", ("v",), "Mark a range", "begin a range at the cursor; again: mark it", "Mark", LISTS),
-    Action("mark-all", ("a",), "Mark all shown", "mark all rows shown; again: none", "Mark", LISTS),
+    Action("details", ("i",), "Details", "show or hide the details under the table", "Show", TABLE_SCREENS),
+    Action("zoom", ("z",), "Zoom", "the focused pane alone, and back", "Show", TABLE_SCREENS, footer=8),
+    Action("mark", ("space",), "Mark", "mark or unmark the row, or end a range", "Mark", TABLE_SCREENS, footer=3),
+    Action("mark-range", ("v",), "Mark a range", "begin a range at the cursor; again: mark it", "Mark", TABLE_SCREENS),
+    Action("mark-all", ("a",), "Mark all shown", "mark all rows shown; again: none", "Mark", TABLE_SCREENS),
     Action("copy", ("y",), "Copy", "copy the marked names, else the one under the cursor", "Take along"),
     Action("write", ("w",), "Write", "write what is shown to a file", "Take along", argument="FILE"),
     Action("command", (":",), "Command line", "type any action by name; tab completes", "Console"),

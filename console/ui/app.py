@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import locale
 import os
+import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -87,6 +89,9 @@ class QuarterdeckApp(App[int]):
 
     def on_mount(self) -> None:
         """Begin: what is heavy starts after the first paint."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, self.exit, 128 + number, 128 + number)
         self.call_after_refresh(self._begin)
 
     def _begin(self) -> None:
@@ -95,6 +100,9 @@ class QuarterdeckApp(App[int]):
 
     async def on_unmount(self) -> None:
         """Close what the session opened."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            loop.remove_signal_handler(number)
         await self.session.close()
 
     @property

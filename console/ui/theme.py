@@ -16,6 +16,18 @@ from console.render.themes import StyleSpec, Theme
 VARIABLES: Mapping[str, str] = {"qd-rule": "#3a4856"}
 """Names that styles.tcss may use besides Textual's own, with what they are before a theme is set."""
 
+_ANSI_VARIABLES: Mapping[str, str] = {
+    "ansi-background": "ansi_black",
+    "ansi-foreground": "ansi_white",
+    "border-blurred": "ansi_default",
+    "block-cursor-foreground": "ansi_default",
+    "block-cursor-background": "ansi_default",
+    "input-selection-foreground": "ansi_default",
+    "screen-selection-background": "ansi_default",
+    "screen-selection-foreground": "ansi_default",
+}
+"""What Textual's own style sheet asks of a theme that uses the terminal's colours."""
+
 
 def choose(wanted: str | None, environ: Mapping[str, str], color_system: str | None) -> str:
     """Return the name of the theme to start with.
@@ -54,6 +66,7 @@ def textual_theme(theme: Theme) -> TextualTheme:
         dark=theme.dark,
         ansi=theme.is_ansi,
         variables={
+            **(_ANSI_VARIABLES if theme.is_ansi else {}),
             "qd-rule": _css(palette.border or plain),
             "input-cursor-background": _css(foreground),
             "input-cursor-foreground": _css(background),

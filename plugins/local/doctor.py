@@ -40,9 +40,7 @@ async def look(site: Site, root: Path = Path("/")) -> list[Check]:
 
 
 def _python() -> Check:
-    return Check(
-        subject="python", state=CheckState.OK, detail=f"{platform.python_version()} at {sys.executable}"
-    )
+    return Check(subject="python", state=CheckState.OK, detail=f"{platform.python_version()} at {sys.executable}")
 
 
 async def _nvidia(site: Site, root: Path) -> Check:
@@ -72,9 +70,7 @@ def nvidia_check(stdout: bytes, stderr: bytes = b"") -> Check:
     """Return what the answer to `NVML_QUESTION` means."""
     words = clean(stdout.strip(), limit=300).split(maxsplit=2)
     if len(words) == 3 and words[0] == "ok":
-        return Check(
-            subject="NVIDIA GPUs", state=CheckState.OK, detail=f"{words[1]} by NVML, driver {words[2]}"
-        )
+        return Check(subject="NVIDIA GPUs", state=CheckState.OK, detail=f"{words[1]} by NVML, driver {words[2]}")
     if len(words) == 3 and words[0] == "error":
         return Check(
             subject="NVIDIA GPUs",

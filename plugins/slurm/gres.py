@@ -8,16 +8,24 @@ _ENTRY = re.compile(r"(?:[^,(\[]|\([^)]*\)?|\[[^\]]*\]?)+")
 """Up to the next comma outside of parentheses and brackets; unbalanced ones end with the text."""
 _NOTE = re.compile(r"\([^)]*\)?")
 """`(S:0-1)`, `(IDX:0-3)`, `(null)` in the place of a model."""
-_COUNT = re.compile(r"(\d+)([KMGTP]?)", re.ASCII)
+_COUNT = re.compile(r"(\d{1,18})([KMGTP]?)", re.ASCII)
 _FACTOR = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50}
-_MEMORY = re.compile(r"(\d+(?:\.\d+)?)([KMGTP]?)B?", re.ASCII)
+_MEMORY = re.compile(r"(\d{1,15}(?:\.\d{1,6})?)([KMGTP]?)B?", re.ASCII)
+_LARGEST = 1 << 62
+"""Larger counts are nonsense, and do not fit where records travel."""
 NOTHING = frozenset(("", "(null)", "N/A", "none", "None"))
 
 
 def number(text: str) -> int | None:
     """Return a count such as `4` or `2K`; None when it is none."""
+    if text.isascii() and text.isdigit() and len(text) < 19:
+        return int(text)
     match = _COUNT.fullmatch(text)
-    return int(match[1]) * _FACTOR[match[2]] if match else None
+    return _sane(int(match[1]) * _FACTOR[match[2]]) if match else None
+
+
+def _sane(value: int) -> int | None:
+    return value if value < _LARGEST else None
 
 
 def counts(text: str, names: tuple[str, ...] = ("gpu",)) -> dict[str, int]:
@@ -75,4 +83,4 @@ def tres(text: str) -> dict[str, str]:
 def memory_bytes(text: str) -> int | None:
     """Return the bytes of `16000M`, `4G`, `62.50G` or `800` (megabytes, as Slurm counts); None otherwise."""
     match = _MEMORY.fullmatch(text)
-    return int(float(match[1]) * _FACTOR[match[2] or "M"]) if match else None
+    return _sane(int(float(match[1]) * _FACTOR[match[2] or "M"])) if match else None

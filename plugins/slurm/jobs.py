@@ -17,7 +17,7 @@ from console.text import clean
 from plugins.slurm import gres, hostlist
 from plugins.slurm.commands import FREE_FIELDS, MACHINE_FIELDS, SEPARATOR
 from plugins.slurm.states import job_state
-from plugins.slurm.times import UNLIMITED, epoch, limit
+from plugins.slurm.times import epoch, limit
 
 SLICE_BYTES = 64 << 10
 """What is parsed between two breaths of the event loop: about 250 new jobs, 2 to 5 ms."""
@@ -26,7 +26,8 @@ LIMIT_ID = 256
 _MEMORY = 20_000
 _ID = re.compile(r"[0-9]+(?:_(?:[0-9]+|\[[^\]]*\]?)|\+[0-9]+)?", re.ASCII)
 _WAITING = (JobState.PENDING, JobState.HELD)
-_NO_LIMIT = {"time_limit_s": UNLIMITED}
+_NOTHING: dict[str, str] = {}
+"""Shared by all records that have nothing to add; records never change."""
 _ACTIVE = (JobState.RUNNING, JobState.COMPLETING, JobState.SUSPENDED)
 
 Slices = Generator[None, None, "Listing"]
@@ -137,7 +138,7 @@ class JobReader:
         machine, comment, name = row
         fields = columns.split(machine)
         (raw_id, number, state_text, reason_text, user, account, partition, qos, node_count, cpus) = fields[:10]
-        (_tasks, priority, submitted, starts, ends, limited, tres, *_asked) = fields[10:21]
+        (_tasks, priority, submitted, starts, ends, limited, *_tres) = fields[10:21]
         (node_list, reservation, dependency, work_dir) = fields[21:]
         if _ID.fullmatch(raw_id) is None:
             raise BadAnswer("squeue gave a row without a job id", clean(machine, limit=120), _HINT)
@@ -150,9 +151,7 @@ class JobReader:
         job_id, array, detail = _identity(raw_id, number, state)
         seconds, why_no_limit = self._limit(limited)
         gpus = self._accelerators(fields, started)
-        missing = (
-            _NO_LIMIT if why_no_limit == UNLIMITED else {} if why_no_limit is None else {"time_limit_s": why_no_limit}
-        )
+        missing = _NOTHING if why_no_limit is None else {"time_limit_s": why_no_limit}
         if gpus.why is not None:
             missing = {**missing, "accelerators": gpus.why}
         nodes = word(node_list) if started else None
@@ -257,7 +256,7 @@ def _identity(raw: str, number: str, state: JobState) -> tuple[str, ArrayPart | 
 
     squeue prints the task limit (`4_[3-19%3]`), which no other command accepts. A very long list of tasks is cut.
     """
-    detail = {"job id": number} if number and number != raw and number.isascii() and number.isdigit() else {}
+    detail = {"job id": number} if number != raw and number.isascii() and number.isdigit() else _NOTHING
     head, underscore, tasks = raw.partition("_")
     if not underscore:
         return raw, None, detail
@@ -265,9 +264,7 @@ def _identity(raw: str, number: str, state: JobState) -> tuple[str, ArrayPart | 
         active = state in _ACTIVE
         return raw, ArrayPart(id=head, tasks=1, running=int(active), pending=int(not active)), detail
     listed, _, at_once = tasks.strip("[]").partition("%")
-    if at_once:
-        detail = {**detail, "tasks at once": at_once}
-    detail.pop("job id", None)
+    detail = {"tasks at once": at_once} if at_once else _NOTHING
     count = count_tasks(listed)
     job_id = f"{head}_[{listed}]"
     if len(job_id) > LIMIT_ID:
@@ -275,18 +272,16 @@ def _identity(raw: str, number: str, state: JobState) -> tuple[str, ArrayPart | 
     return job_id, ArrayPart(id=head, tasks=count, pending=count), detail
 
 
+_SPAN = re.compile(r"(\d{1,9})(?:-(\d{1,9})(?::(\d{1,9}))?)?", re.ASCII)
+
+
 def count_tasks(listed: str) -> int:
     """Return how many tasks `1,3,5-9,10-20:5` names."""
     count = 0
     for part in listed.split(","):
-        span, _, step = part.partition(":")
-        first, dash, last = span.partition("-")
-        if not first.isdigit():
-            continue
-        if dash and last.isdigit():
-            count += max(0, (int(last) - int(first)) // max(int(step) if step.isdigit() else 1, 1) + 1)
-        else:
-            count += 1
+        if match := _SPAN.fullmatch(part):
+            first, last = int(match[1]), int(match[2] or match[1])
+            count += max(0, (last - first) // max(int(match[3] or 1), 1) + 1)
     return count
 
 

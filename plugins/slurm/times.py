@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import re
 
-_DURATION = re.compile(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", re.ASCII)
-_DAYS_ONLY = re.compile(r"(?:(\d+)-(\d+))|(\d+)", re.ASCII)
+_DURATION = re.compile(r"(?:(\d{1,9})-)?(?:(\d{1,9}):)?(\d{1,9}):(\d{1,9})", re.ASCII)
+_DAYS_ONLY = re.compile(r"(?:(\d{1,9})-(\d{1,9}))|(\d{1,12})", re.ASCII)
 UNLIMITED = "unlimited"
-FAR_FUTURE = 1 << 40
 
 
 def epoch(text: str) -> float | None:
     """Return Unix seconds; None for `N/A`, `Unknown`, `None`, 0 and anything that is no plain number."""
     if text.isascii() and text.isdigit() and len(text) < 13:
-        value = int(text)
-        return float(value) if 0 < value < FAR_FUTURE else None
+        return float(text) or None
     return None
 
 

@@ -233,9 +233,7 @@ def check_world(made: World) -> None:
         assert all(made.nodes[index].free == free for index, free in lane.partial.items())
 
 
-@pytest.mark.parametrize(
-    ("nodes", "gpus", "jobs"), [(1, 8, 10), (3, 1, 0), (7, 4, 200), (64, 8, 640), (200, 8, 3000)]
-)
+@pytest.mark.parametrize(("nodes", "gpus", "jobs"), [(1, 8, 10), (3, 1, 0), (7, 4, 200), (64, 8, 640), (200, 8, 3000)])
 def test_no_gpu_is_given_twice_and_every_state_follows(nodes: int, gpus: int, jobs: int) -> None:
     made = world(nodes, gpus, jobs, seed=nodes, speed=80.0)
     check_world(made)

@@ -121,9 +121,7 @@ def test_text_is_legible_on_every_surface(name: str) -> None:
 def test_high_contrast_is_higher() -> None:
     theme = load("high-contrast")
     for style in set(STYLES) - GRAPHIC:
-        assert (
-            contrast(foreground(theme, style), theme.styles[style].bg or str(theme.palette.background)) >= 7
-        )
+        assert contrast(foreground(theme, style), theme.styles[style].bg or str(theme.palette.background)) >= 7
 
 
 @pytest.mark.parametrize("name", sorted(RGB))
@@ -200,9 +198,7 @@ def test_user_theme_may_take_the_name_of_a_built_in_one(tmp_path: Path) -> None:
         ("[palette]\ncursor = '#12345g'\n", ":2: palette.cursor", "is not a colour", ""),
     ],
 )  # fmt: skip
-def test_a_mistake_is_named_with_its_line(
-    tmp_path: Path, text: str, where: str, what: str, hint: str
-) -> None:
+def test_a_mistake_is_named_with_its_line(tmp_path: Path, text: str, where: str, what: str, hint: str) -> None:
     path = write(tmp_path, "mine", text)
     with pytest.raises(ConfigError) as caught:
         load("mine", tmp_path)

@@ -111,6 +111,8 @@ class ListScreen(BaseScreen):
         store = self.console_app.view.store
         if self.model.busy:
             return (("reading ...", "muted"),)
+        if self.filter_error is not None:
+            return ((self.filter_error, "bad"), ("esc clears the filter", "muted"))
         if self.filter_text:
             if self.model.total:
                 return (
