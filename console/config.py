@@ -257,9 +257,7 @@ def _clusters(document: Document) -> dict[str, ClusterConfig]:
         if name in found:
             what = f"two clusters are called {name}"
             raise document.error(("cluster", index, "name"), what, "give each a name of its own")
-        found[name] = ClusterConfig(
-            name=name, kind=words["kind"], settings=settings, document=document, index=index
-        )
+        found[name] = ClusterConfig(name=name, kind=words["kind"], settings=settings, document=document, index=index)
     return found
 
 
@@ -292,9 +290,7 @@ def _with_environment(settings: _File, environ: Mapping[str, str]) -> _File:
         try:
             value = msgspec.convert(_yes_or_no(text) if "bool" in str(kind) else text, kind, strict=False)
         except msgspec.ValidationError as error:
-            raise ConfigError(
-                clean(str(error)), clean(f"{name}={text}"), "see docs/configuration.md"
-            ) from None
+            raise ConfigError(clean(str(error)), clean(f"{name}={text}"), "see docs/configuration.md") from None
         nested: dict[str, Any] = values
         for part in key[:-1]:
             nested = nested.setdefault(str(part), {})
@@ -327,9 +323,7 @@ def _asked_for(
         for option, value in (("--hosts", overrides.hosts), ("--cluster", overrides.clusters)):
             if value:
                 raise UsageError(f"--simulate and {option} exclude one another", hint="leave one of them out")
-        simulated = ClusterConfig(
-            name="simulated", kind="simulated", settings=dict(parse_simulate(overrides.simulate))
-        )
+        simulated = ClusterConfig(name="simulated", kind="simulated", settings=dict(parse_simulate(overrides.simulate)))
         return (simulated,), ()
     nodeset = overrides.hosts if overrides.hosts is not None else settings.hosts
     if nodeset is None:

@@ -67,9 +67,7 @@ async def wanted(config: Config, registry: Registry, site: Site) -> Found:
     exist. A plugin that breaks while it is asked what is here costs one notice.
     """
     if config.clusters:
-        chosen = _chosen(config, [cluster.name for cluster in config.clusters])
-        tables = {cluster.name: cluster for cluster in config.clusters}
-        return Found([_configured(tables[name], registry) for name in chosen if name in tables])
+        return Found(configured(config, registry))
     if config.only == (THIS_HOST,):
         return await _detected(registry, site, [THIS_HOST])
     candidates = [name for name in registry.names() if name not in (*NEVER_DETECTED, THIS_HOST)]
@@ -80,6 +78,12 @@ async def wanted(config: Config, registry: Registry, site: Site) -> Found:
     chosen = _chosen(config, [opening.cluster for opening in found.openings])
     found.openings = [opening for opening in found.openings if opening.cluster in chosen]
     return found
+
+
+def configured(config: Config, registry: Registry) -> list[Opening]:
+    """Return the configured clusters of this run, loaded and checked; errors as in `wanted`."""
+    tables = {cluster.name: cluster for cluster in config.clusters}
+    return [_configured(tables[name], registry) for name in _chosen(config, list(tables))]
 
 
 def _chosen(config: Config, names: Sequence[str]) -> Sequence[str]:

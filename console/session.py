@@ -46,6 +46,18 @@ _DEFAULT_TELEMETRY: Mapping[str, str] = {"ssh": "all", "local": "all", "simulate
 """By the kind of the backend; a scheduler's nodes are probed while somebody looks at them."""
 
 
+def open_pool(config: Config) -> TransportPool:
+    """Return the connections that a configuration describes; none is made yet. ConfigError for a bad file."""
+    from console.transport.pool import TransportPool
+
+    ssh = config.ssh
+    return TransportPool(
+        Path(os.path.expanduser(ssh.config)) if ssh.config else None,  # noqa: PTH111 - never raises
+        max_connects=ssh.max_connects,
+        connect_timeout_s=ssh.connect_timeout_s,
+    )
+
+
 class World:
     """What the core lends to plugins; `console.plugin.Site`."""
 
@@ -136,15 +148,9 @@ class Session:
     async def start(self) -> None:
         """Open the backends and start the feed. Raises ConfigError or UsageError when nothing can be opened."""
         from console.feed.hub import Hub, ProbePace
-        from console.transport.pool import TransportPool
 
-        ssh = self._config.ssh
-        self._pool = TransportPool(
-            self._ssh_config(),
-            max_connects=ssh.max_connects,
-            connect_timeout_s=ssh.connect_timeout_s,
-        )
-        pace = self._pace or ProbePace(starting=ssh.max_connects)
+        self._pool = open_pool(self._config)
+        pace = self._pace or ProbePace(starting=self._config.ssh.max_connects)
         if self._headless:
             pace = replace(pace, attended_s=HEADLESS_PERIOD_S, others_s=HEADLESS_PERIOD_S)
         feedings = await self._open(self._pool)
@@ -280,10 +286,6 @@ class Session:
         if pool is None:
             raise ConnectionLost("the console is closing", address)
         return await open_probe(pool.get(address), period_s=period_s, node=node)
-
-    def _ssh_config(self) -> Path | None:
-        name = self._config.ssh.config
-        return Path(name).expanduser() if name else None
 
     def _node_rule(self) -> NameRule:
         from console.config import name_rule

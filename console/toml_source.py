@@ -6,7 +6,6 @@ checks a table against a type, strictly; the errors of both are ConfigErrors tha
 
 from __future__ import annotations
 
-import tomllib
 import types
 from bisect import bisect_right
 from collections.abc import Mapping
@@ -81,6 +80,8 @@ def parse(path: Path, data: bytes) -> Document:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise ConfigError("is not UTF-8 text", clean(f"{path}:{line}"), "save it as UTF-8") from None
+    import tomllib  # ten milliseconds that only those pay who have a configuration
+
     try:
         return Document(path, tomllib.loads(text), text)
     except tomllib.TOMLDecodeError as error:
@@ -132,9 +133,7 @@ def _faults(value: object, kind: Any) -> list[MisfitError]:
     if origin is dict and isinstance(value, dict):
         return [_under(key, fault) for key, item in value.items() for fault in _faults(item, arguments[1])]
     if origin in (list, tuple) and isinstance(value, list) and arguments:
-        return [
-            _under(index, fault) for index, item in enumerate(value) for fault in _faults(item, arguments[0])
-        ]
+        return [_under(index, fault) for index, item in enumerate(value) for fault in _faults(item, arguments[0])]
     try:
         msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
@@ -302,7 +301,7 @@ class _Scanner:
             start = self._at
             if self._text[start] in "\"'":
                 self._string(self._text[start])
-                keys.append(next(iter(tomllib.loads(f"{self._text[start : self._at]} = 0"))))
+                keys.append(_unquoted(self._text[start : self._at]))
             else:
                 while self._text[self._at] not in f"{_SPACE}.{end}":
                     self._at += 1
@@ -335,3 +334,10 @@ class _Scanner:
 
     def _note(self, path: KeyPath, at: int | None = None) -> None:
         self.lines.setdefault(path, bisect_right(self._starts, self._at if at is None else at))
+
+
+def _unquoted(key: str) -> str:
+    """Return a quoted key without its quotes and escapes."""
+    import tomllib
+
+    return next(iter(tomllib.loads(f"{key} = 0")))

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from console.config import Config
     from console.discover import Found, Opening
     from console.plugin import Check
+    from console.registry import Registry
     from console.transport.pool import TransportPool
 
 SCHEMA = "quarterdeck/doctor/1"
@@ -55,13 +56,11 @@ def run(call: Call) -> int:
     return code
 
 
-async def _backends(config: Config, registry: object, call: Call) -> list[Section]:
+async def _backends(config: Config, registry: Registry, call: Call) -> list[Section]:
     """Open every backend of this run and let it look at itself, all at the same time."""
     from console.discover import wanted
-    from console.registry import Registry
     from console.session import World, open_pool
 
-    assert isinstance(registry, Registry)
     pool = open_pool(config)
     try:
         found: Found = await wanted(config, registry, World(pool, call.environ))
@@ -100,9 +99,7 @@ def _noticed(notices: Sequence[str]) -> list[Section]:
     from console.plugin import Check, CheckState
 
     remedy = "update or uninstall the package that brings it"
-    checks = [
-        Check(subject="notice", state=CheckState.WARNING, detail=notice, remedy=remedy) for notice in notices
-    ]
+    checks = [Check(subject="notice", state=CheckState.WARNING, detail=notice, remedy=remedy) for notice in notices]
     return [("notices", checks)] if checks else []
 
 

@@ -76,8 +76,7 @@ def content(found: Sequence[tuple[str, str, str]]) -> str:
     lines = [f"#   {cluster} ({kind}): {evidence}" for cluster, kind, evidence in found]
     seen = "\n".join(lines) or "#   nothing but this host"
     tables = "\n".join(
-        f"# [[cluster]]\n# name = {json.dumps(cluster)}\n# kind = {json.dumps(kind)}\n"
-        for cluster, kind, _ in found
+        f"# [[cluster]]\n# name = {json.dumps(cluster)}\n# kind = {json.dumps(kind)}\n" for cluster, kind, _ in found
     )
     return _TEMPLATE.replace("@SEEN@", seen).replace("@TABLES@", tables)
 

@@ -17,17 +17,26 @@ def run(call: Call) -> int:
 
 
 def open_console(call: Call, screen: str) -> int:
-    """Show the console until the user leaves it. Raises UsageError without a terminal."""
+    """Show the console until the user leaves it. Raises UsageError without a terminal, ConfigError before it opens."""
     call.require_terminal()
     config = call.config()
     if call.options.theme is not None:
         from console.render.themes import load
 
         load(call.options.theme, config.theme_dir)
+    if call.options.hosts is not None:
+        from console.nodeset import expand
+
+        expand(call.options.hosts)
+    if config.clusters and not config.simulated:
+        from console.discover import configured
+        from console.registry import Registry
+
+        configured(config, Registry())
     from console.session import Session
     from console.ui.app import QuarterdeckApp
 
-    app = QuarterdeckApp(Session(config), config.ui, screen=screen, theme_dir=config.theme_dir)
+    app = QuarterdeckApp(Session(config), config.ui, screen, config.theme_dir)
     app.run()
     if app.crash is not None:
         raise app.crash

@@ -88,14 +88,10 @@ def packages() -> list[Check]:
     for module, purpose in optional.items():
         if find_spec(module) is None:
             remedy = "install quarterdeck again, with its dependencies"
-            checks.append(
-                Check(subject=module, state=CheckState.FAILED, detail=f"missing: {purpose}", remedy=remedy)
-            )
+            checks.append(Check(subject=module, state=CheckState.FAILED, detail=f"missing: {purpose}", remedy=remedy))
     agent = os.environ.get("SSH_AUTH_SOCK")
     detail = f"SSH_AUTH_SOCK={agent}" if agent else "none; keys without a passphrase are used from files"
-    checks.append(
-        Check(subject="ssh agent", state=CheckState.OK if agent else CheckState.ABSENT, detail=detail)
-    )
+    checks.append(Check(subject="ssh agent", state=CheckState.OK if agent else CheckState.ABSENT, detail=detail))
     return checks
 
 

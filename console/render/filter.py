@@ -31,7 +31,7 @@ Predicate = Callable[[R], bool]
 MAX_FILTER = 1000
 
 _TERM = re.compile(
-    r"""\s*(?P<not>!*)(?P<term>
+    r"""\s*(?P<not>!*+)(?P<term>
         (?P<field>[A-Za-z_°][A-Za-z0-9_°%]*)(?P<op>>=|<=|!=|:|=|>|<)
             (?P<value>~(?:[^~\\]|\\.)*~(?=\s|\Z)|"[^"]*"|'[^']*'|\S*)
         |~(?P<regex>(?:[^~\\]|\\.)*)~(?=\s|\Z)

@@ -4,7 +4,7 @@ Python's engine backtracks: `(a+)+b` on thirty letters takes minutes, and nothin
 is looked at before it is compiled, and refused when it repeats without bound
 
 - a group that itself repeats without bound or holds alternatives: `(a+)*`, `(a|b)+`
-- next to another unbounded repeat: `.*.*`
+- next to another unbounded repeat of what the first one matches too: `.*.*`, `\\d+\\w*`
 - more than three times in all,
 
 and back references and patterns over 200 characters are refused. Together with short subjects (`MAX_SUBJECT`)
@@ -27,6 +27,7 @@ _BOUNDED = re.compile(r"\?|\{\d+(?:,\d+)?\}")
 _BOUND = re.compile(r"\{(\d+)(?:,(\d+))?\}")
 _GROUP_PREFIX = re.compile(r"\?(?:P<\w+>|<?[=!]|[a-zA-Z-]*:|>|[a-zA-Z-]+(?=\)))")
 _MAX_COUNT = 50
+_PROBES = tuple(map(chr, range(0x20, 0x250)))
 
 
 def compile_pattern(pattern: str) -> re.Pattern[str]:
@@ -61,7 +62,7 @@ class _Scan:
     def _group(self) -> bool:
         """Read to the end of this group; return whether it repeats without bound or chooses inside."""
         wild = False
-        before = False
+        before = ""
         while self.at < len(self.pattern):
             char = self.pattern[self.at]
             if char == ")":
@@ -69,21 +70,23 @@ class _Scan:
                 return wild
             if char == "|":
                 wild = True
-                before = False
+                before = ""
                 self.at += 1
                 continue
+            start = self.at
             inner_wild = self._atom()
+            atom = self.pattern[start : self.at]
             unbounded, many = self._quantifier()
             if unbounded:
                 self.repeats += 1
                 if self.repeats > MAX_REPEATS:
                     raise _RefusedError(f"more than {MAX_REPEATS} unbounded repeats")
-                if before:
+                if before and _overlap(before, atom):
                     raise _RefusedError("two unbounded repeats side by side")
             if (unbounded or many) and inner_wild:
                 raise _RefusedError("a repeated group repeats or chooses inside")
             wild = wild or unbounded or inner_wild
-            before = unbounded
+            before = atom if unbounded else ""
         return wild
 
     def _atom(self) -> bool:
@@ -128,6 +131,17 @@ class _Scan:
         if self.pattern[self.at : self.at + 1] in ("?", "+"):
             self.at += 1
         return unbounded is not None, most > 1
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Whether some character is matched by both atoms. Groups count as overlapping with everything."""
+    if "(" in (one[0], other[0]):
+        return True
+    try:
+        first, second = re.compile(one, re.IGNORECASE), re.compile(other, re.IGNORECASE)
+    except re.error:
+        return True
+    return any(first.fullmatch(char) and second.fullmatch(char) for char in _PROBES)
 
 
 class _RefusedError(Exception):

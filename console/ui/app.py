@@ -55,7 +55,8 @@ class QuarterdeckApp(App[int]):
         theme_dir: Path | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        super().__init__()
+        # With NO_COLOR Textual would turn colours into greys, unless it takes the terminal's own: then into none.
+        super().__init__(ansi_color=True if os.environ.get("NO_COLOR") else None)
         self.animation_level = "none"
         self.session = session
         self.settings = settings

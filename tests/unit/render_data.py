@@ -126,7 +126,7 @@ def nodes_of_lab() -> tuple[Node, ...]:
         Node(name="gpu10", state=NodeState.DRAINED, scheduler_state="IDLE+DRAIN", reason="bad nvlink [x] 模",
              reason_by="root", reason_at=NOW - 3600, accelerators_total=8, rack="r2", **common),  # type: ignore[arg-type]
         Node(name="cpu01", state=NodeState.DOWN, scheduler_state="DOWN*", reason="Not responding",
-             accelerators_total=0, **common),  # type: ignore[arg-type]
+             accelerators_total=0, **{**common, "partitions": ("all",)}),  # type: ignore[arg-type]
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from console.model import Batch, Cluster, ClusterKind, Job, Node, Records, Sample, SourceState
+from console.model import Batch, Cluster, ClusterKind, Host, Job, Node, Records, Sample, SourceState
 from console.render.snapshot import snapshot_json
 from console.store import Store
 from tests.unit.render_data import NOW, lab, sample_of_gpu01, source
@@ -196,9 +196,7 @@ def test_no_control_character_even_from_a_source_that_forgot_to_clean() -> None:
 
 def test_numbers_are_json_numbers() -> None:
     store = Store()
-    sample = Sample(
-        node="n1", observed_at=NOW, host=msgspec.structs.replace(sample_of_gpu01().host, load1=float("nan"))
-    )
+    sample = Sample(node="n1", observed_at=NOW, host=Host(load1=float("nan")))
     store.apply(
         Batch(
             status=source("s", kind="ssh", node="n1"),

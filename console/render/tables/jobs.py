@@ -76,6 +76,10 @@ def start(row: JobRow) -> float | None:
     return row.job.started_at or row.job.expected_start_at
 
 
+def _ago(row: JobRow, at: float | None) -> float | None:
+    return None if at is None else row.view.now - at
+
+
 def job_nodes(row: JobRow) -> list[NodeView]:
     """Return the nodes that it runs on, as far as the store knows them, in the job's own (rank) order."""
     if row.job.state not in _ACTIVE:
@@ -196,8 +200,8 @@ COLUMNS: tuple[Column[JobRow], ...] = (
         unit="percent", names=("utilization",),
     ),
     Column(
-        "start", "START", 11, _start, start, "when it started, or is expected to", 13, align="right",
-        unit="seconds",
+        "start", "START", 11, _start, lambda row: _ago(row, start(row)),
+        "when it started, or is expected to (filter: how long ago)", 13, align="right", unit="seconds", order=start,
     ),
     Column(
         "limit", "LIMIT", 6,
@@ -229,8 +233,8 @@ COLUMNS: tuple[Column[JobRow], ...] = (
     Column(
         "submitted", "SUBMITTED", 11,
         lambda row: row.view.number(units.clock(row.job.submitted_at, row.view.now, row.view.missing)),
-        lambda row: row.job.submitted_at, "when it was submitted", 20, align="right", unit="seconds",
-        names=("submit",),
+        lambda row: _ago(row, row.job.submitted_at), "when it was submitted (filter: how long ago)", 20,
+        align="right", unit="seconds", order=lambda row: row.job.submitted_at, names=("submit",),
     ),
     Column(
         "qos", "QOS", 8, lambda row: row.view.text(row.job.qos), lambda row: row.job.qos,
