@@ -68,35 +68,44 @@ async def wanted(config: Config, registry: Registry, site: Site) -> Found:
     """
     if config.clusters:
         return Found(configured(config, registry))
-    if config.only == (THIS_HOST,):
-        return await _detected(registry, site, [THIS_HOST])
     candidates = [name for name in registry.names() if name not in (*NEVER_DETECTED, THIS_HOST)]
+    if config.only == (THIS_HOST,):
+        candidates = []
     found = await _detected(registry, site, candidates)
-    if not found.openings or THIS_HOST in config.only:
+    if not found.openings or not all(_is_called(found.openings, name) for name in config.only):
         here = await _detected(registry, site, [THIS_HOST])
         found = Found(found.openings + here.openings, found.notices + here.notices)
-    chosen = _chosen(config, [opening.cluster for opening in found.openings])
-    found.openings = [opening for opening in found.openings if opening.cluster in chosen]
+    for name in config.only:
+        if not _is_called(found.openings, name):
+            raise _unknown(name, [opening.cluster for opening in found.openings])
+    if config.only:
+        named = (opening for opening in found.openings if {opening.cluster, opening.plugin.name} & {*config.only})
+        found.openings = list(named)
     return found
+
+
+def _is_called(openings: Sequence[Opening], name: str) -> bool:
+    """Whether one of these is meant by a name: that of the cluster, or of the plugin that found it."""
+    return any(name in (opening.cluster, opening.plugin.name) for opening in openings)
 
 
 def configured(config: Config, registry: Registry) -> list[Opening]:
     """Return the configured clusters of this run, loaded and checked; errors as in `wanted`."""
     tables = {cluster.name: cluster for cluster in config.clusters}
-    return [_configured(tables[name], registry) for name in _chosen(config, list(tables))]
-
-
-def _chosen(config: Config, names: Sequence[str]) -> Sequence[str]:
-    """Return the names that `--cluster` leaves."""
     for name in config.only:
-        if name not in names:
-            from console.render.suggest import nearest
+        if name not in tables:
+            raise _unknown(name, list(tables))
+    names = [name for name in tables if name in config.only] if config.only else list(tables)
+    return [_configured(tables[name], registry) for name in names]
 
-            close = nearest(name, names)
-            hint = f"did you mean {close}? " if close else ""
-            known = f"clusters: {', '.join(names)}" if names else "nothing is configured or found here"
-            raise UsageError(clean(f"no cluster is called {name}"), "--cluster", clean(hint + known))
-    return [name for name in names if name in config.only] if config.only else names
+
+def _unknown(name: str, names: Sequence[str]) -> UsageError:
+    from console.render.suggest import nearest
+
+    close = nearest(name, names)
+    hint = f"did you mean {close}? " if close else ""
+    known = f"clusters: {', '.join(names)}" if names else "nothing is configured or found here"
+    return UsageError(clean(f"no cluster is called {name}"), "--cluster", clean(hint + known))
 
 
 def _configured(cluster: ClusterConfig, registry: Registry) -> Opening:

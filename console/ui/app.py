@@ -56,7 +56,7 @@ class QuarterdeckApp(App[int]):
         clock: Callable[[], float] = time.time,
     ) -> None:
         # With NO_COLOR Textual would turn colours into greys, unless it takes the terminal's own: then into none.
-        super().__init__(ansi_color=True if os.environ.get("NO_COLOR") else None)
+        super().__init__(ansi_color=True if "NO_COLOR" in os.environ else None)
         self.animation_level = "none"
         self.session = session
         self.settings = settings

@@ -9,7 +9,7 @@ from textual.events import Click, MouseScrollDown, MouseScrollUp
 from textual.message import Message
 from textual.strip import Strip
 
-from console.render.cells import Cell, Line
+from console.render.cells import Cell, Line, cell_width
 from console.ui.canvas import Canvas
 
 
@@ -149,7 +149,10 @@ class Caption(Canvas):
 
     def draw(self, y: int) -> Strip:
         """Return the line."""
-        return self.cells((Cell(f" {self._title}", "title"), Cell(f"   {self._keys_line}", "muted")))
+        dash = "-" if self.console_app.view.glyphs.ascii else "─"
+        cells = (Cell(dash * 2 + " ", "dim"), Cell(self._title, "title"), Cell(f"  {self._keys_line} ", "muted"))
+        used = sum(cell_width(cell.text) for cell in cells)
+        return self.cells((*cells, Cell(dash * max(self.size.width - used, 0), "dim")))
 
 
 class TooSmall(Canvas):

@@ -35,7 +35,7 @@ def choose(wanted: str | None, environ: Mapping[str, str], color_system: str | N
     NO_COLOR (set to anything) means no colour whatever else is asked for; a terminal of sixteen colours gets the
     theme that uses its own, unless another one is asked for.
     """
-    if environ.get("NO_COLOR"):
+    if "NO_COLOR" in environ:
         return "mono"
     if wanted:
         return wanted

@@ -152,7 +152,8 @@ def test_any_syntax_compiles_or_is_a_usage_error(text: str) -> None:
 @pytest.mark.parametrize(
     "pattern",
     ["(a+)+b", "(a*)*", "(a|a)*b", "(a|ab)+c", "(.*)*x", "((a)+)+", "(?:a+){2,}", "(a+){20}", ".*.*x", "a*a*a*b", "\\d+\\d+x",
-     "(a)\\1", "(?P<x>a)(?P=x)", "a.*b.*c.*d.*e", "([a-z]+)*$", "(?=(a+))+", "a{1,1000}", "(x+x+)+y", "(?i:(a+)+)"],
+     "(a)\\1", "(?P<x>a)(?P=x)", "a.*b.*c.*d.*e", "([a-z]+)*$", "(?=(a+))+", "a{1,1000}", "(x+x+)+y", "(?i:(a+)+)",
+     "(a?){50}", "a?" * 40, "(a{0,50}){0,50}", "(a{,9})+", "(a|a)" * 20, "(?x: a+ a+ )", "a{2,}a{2,}", "(a{,})+"],
 )  # fmt: skip
 def test_patterns_that_might_not_end_are_refused(pattern: str) -> None:
     with pytest.raises(UsageError, match="never end"):

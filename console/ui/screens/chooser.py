@@ -13,7 +13,7 @@ from textual.screen import ModalScreen
 from console.render.cells import Cell, fit
 from console.render.tables import Table
 from console.ui.keymap import key_of
-from console.ui.panes import Caption, LinesPane, Row
+from console.ui.panes import Caption, LinesPane, Row, Rule
 
 
 class ColumnChooser(ModalScreen[tuple[str, ...] | None]):
@@ -35,6 +35,7 @@ class ColumnChooser(ModalScreen[tuple[str, ...] | None]):
         with Vertical(id="box"):
             yield Caption(f"columns of {self._table.title}", "space shows, J K move, r resets, enter takes, esc leaves")
             yield self._lines
+            yield Rule()
 
     def on_mount(self) -> None:
         """Show the columns."""

@@ -11,7 +11,7 @@ from textual.screen import ModalScreen
 
 from console.render.cells import Cell, fit
 from console.ui.actions import Action
-from console.ui.panes import Caption, LinesPane, Row
+from console.ui.panes import Caption, LinesPane, Row, Rule
 from console.ui.prompt import Prompt
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ class Palette(ModalScreen[str | None]):
             yield Caption("palette", "type words; enter does it, esc leaves")
             yield Prompt(">", "", [], on_move=self._lines.move)
             yield self._lines
+            yield Rule()
 
     def on_mount(self) -> None:
         """Show everything."""
