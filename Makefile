@@ -1,36 +1,48 @@
-# make run    set everything up and open the console       make test   set everything up and run all tests
-# make check  linters, types and the quick tests           make bench  the benchmarks
-VENV := .venv
-PYTHON := $(VENV)/bin/python
+# Everything that a person or a CI does with this repository. `make run` and `make test` set up what they need.
 
-.PHONY: run test check bench pictures lock clean
-run: $(VENV)/.run
-	@$(VENV)/bin/qd $(ARGS)
+BIN := .venv/bin
+PY := $(BIN)/python
 
-test: $(VENV)/.test
-	$(PYTHON) -m pytest $(ARGS)
+.PHONY: help run test check lint types imports bench lock pictures clean
 
-check: $(VENV)/.test
-	$(VENV)/bin/ruff check .
-	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/mypy
-	$(VENV)/bin/lint-imports
-	$(PYTHON) -m pytest -q -m "not real and not slow" $(ARGS)
+help:  ## what there is
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
-bench: $(VENV)/.test
-	$(PYTHON) -m benchmarks $(ARGS)
+run: .venv/.run  ## the console on this machine; ARGS="--simulate 1024" for another
+	@$(BIN)/qd $(ARGS)
 
-pictures: $(VENV)/.test
-	$(PYTHON) -m scripts.pictures
+test: .venv/.dev  ## all tests, with the real systems that are installed (as root on Debian: installs them)
+	@scripts/setup.sh systems
+	$(PY) -m pytest $(ARGS)
 
-lock:
-	uv pip compile -q --generate-hashes --no-emit-index-url --no-header --python-version 3.11 pyproject.toml --group build -o requirements.lock
-	uv pip compile -q --generate-hashes --no-emit-index-url --no-header --python-version 3.11 pyproject.toml --group build --group dev -o requirements-dev.lock
+check: lint types imports .venv/.dev  ## what a commit must pass: style, types, layers, quick tests
+	$(PY) -m pytest -q -m "not slow and not real" $(ARGS)
 
-$(VENV)/.run: requirements.lock pyproject.toml scripts/setup.sh
+lint: .venv/.dev  ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/.dev  ## mypy --strict
+	$(BIN)/mypy
+
+imports: .venv/.dev  ## import-linter: the layers of the house
+	$(BIN)/lint-imports --no-cache
+
+bench: .venv/.dev  ## the benchmarks, written to benchmarks/RESULTS.md
+	$(PY) -m benchmarks $(ARGS)
+
+lock: .venv/.dev  ## lock the newest versions that pyproject.toml allows, with their hashes
+	@scripts/lock.sh
+
+pictures: .venv/.dev  ## draw the pictures of the README anew
+	$(PY) -m scripts.pictures
+
+clean:  ## remove everything that is made
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
+	find console plugins themes tests benchmarks scripts -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/.run: requirements.lock pyproject.toml scripts/setup.sh
 	@scripts/setup.sh run
-$(VENV)/.test: requirements-dev.lock pyproject.toml scripts/setup.sh
-	@scripts/setup.sh test
 
-clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
+.venv/.dev: requirements-dev.lock pyproject.toml scripts/setup.sh
+	@scripts/setup.sh dev

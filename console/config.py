@@ -50,7 +50,7 @@ class SshSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     config: str | None = None
     """OpenSSH configuration file instead of `~/.ssh/config` and the system's."""
-    max_connects: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 32
+    max_connects: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 8
     """Connections that are opened at the same time."""
     connect_timeout_s: Annotated[float, msgspec.Meta(ge=0.5, le=300)] = 10.0
     """Seconds until a host that does not answer counts as unreachable."""

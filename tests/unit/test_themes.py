@@ -10,7 +10,7 @@ import pytest
 
 from console.errors import ConfigError
 from console.render import themes
-from console.render.themes import STYLES, Theme, load, load_all
+from console.render.themes import STYLES, Palette, StyleSpec, Theme, load, load_all
 
 RGB = ["dark", "light", "high-contrast", "colour-blind"]
 GRAPHIC = {"dim", *(f"heat{level}" for level in range(10)), "spark"}
@@ -247,3 +247,10 @@ def test_unknown_theme_names_the_nearest() -> None:
 
 def test_missing_user_directory_is_fine(tmp_path: Path) -> None:
     assert themes.names(tmp_path / "absent") == themes.names()
+
+
+def test_the_page_about_themes_names_every_key() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "themes.md").read_text(encoding="utf-8")
+    keys = {*STYLES, *Palette.__struct_fields__, *StyleSpec.__struct_fields__, *themes.names()}
+    keys -= {f"heat{level}" for level in range(1, 9)}
+    assert [key for key in sorted(keys) if f"`{key}`" not in page] == []
