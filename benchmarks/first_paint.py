@@ -13,7 +13,7 @@ from benchmarks.programs import QD, app, home
 from benchmarks.pty import Terminal
 from benchmarks.report import Part, Row
 
-_PERCENT = re.compile(r"\d+(?:\.\d+)?\s?%|\d+(?:\.\d+)?\s?[GM]i?B?\b")
+_NUMBER = re.compile(r"(?<=\s)\d+(?:\.\d+)?(?=\s)")
 
 
 def painted(screen: pyte.Screen) -> bool:
@@ -22,9 +22,10 @@ def painted(screen: pyte.Screen) -> bool:
 
 
 def has_numbers(screen: pyte.Screen) -> bool:
-    """Whether this host's line shows measured values."""
-    name = socket.gethostname().split(".", 1)[0]
-    return any(name in line and _PERCENT.search(line.partition(name)[2]) for line in screen.display)
+    """Whether this host's row shows measured values: memory and load at least."""
+    row = re.compile(rf"\b{re.escape(socket.gethostname().split('.', 1)[0])}\s+\S+ (?:up|busy)\b(.*)")
+    found = (row.search(line) for line in screen.display)
+    return any(match is not None and len(_NUMBER.findall(match[1])) >= 2 for match in found)
 
 
 def once(argv: tuple[str, ...], env: dict[str, str], numbers: bool = False) -> tuple[float | None, float | None]:
@@ -63,6 +64,7 @@ def run(quick: bool = False) -> Part:
     if "numbers" in median:
         beside = ("htop's first paint", median["htop"]) if "htop" in median else ("empty Textual app", median["empty"])
         part.rows.append(Row("this host's numbers on the screen", median["numbers"], "s", *beside, limit=1.0))
+        part.notes.append("Memory and load come first; rates and CPU need a second sample, half a second later.")
     else:
         part.notes.append("This host's numbers did not come within 20 s.")
     return part

@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, Union, get_args, get_origin
 
 import msgspec
 
@@ -145,11 +145,10 @@ def _struct_faults(value: dict[str, Any], struct: type[msgspec.Struct]) -> list[
     from console.render.suggest import nearest
 
     fields = {item.encode_name: item for item in msgspec.structs.fields(struct)}
-    hints = get_type_hints(struct)
     faults: list[MisfitError] = []
     for key, item in value.items():
         if key in fields:
-            faults += [_under(key, fault) for fault in _faults(item, hints[fields[key].name])]
+            faults += [_under(key, fault) for fault in _faults(item, fields[key].type)]
             continue
         close = nearest(key, fields)
         hint = f"did you mean {close}?" if close else f"valid: {', '.join(sorted(fields))}"
@@ -194,6 +193,9 @@ def _plain(error: msgspec.ValidationError) -> str:
         wanted, got = message.removeprefix("Expected `").rstrip("`").split("`, got `")
         names = [_WORDS.get(name, name) for name in wanted.split(" | ") if name != "null"]
         return f"must be {' or '.join(dict.fromkeys(names))}, not {_WORDS.get(got, got)}"
+    if message.startswith("Expected `"):
+        kind, _, rule = wanted.removeprefix("`").partition("`")
+        return f"must be {_WORDS.get(kind, kind)}{rule}"
     return message[:1].lower() + message[1:]
 
 

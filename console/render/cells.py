@@ -31,8 +31,6 @@ class Cell(NamedTuple):
 Line = tuple[Cell, ...]
 """Cells that follow one another on one line."""
 
-EMPTY = Cell("", "text")
-
 
 def join(*parts: Cell, sep: str = "") -> Cell:
     """Return one cell of several, each keeping its style."""

@@ -124,16 +124,12 @@ class Glyphs:
     bar_rest: str
     shades: str
     """Ten levels of a heat map cell as text, for screens without colour."""
-    absent: str
-    """A place where no device is."""
     mark: str
     cursor: str
     ascending: str
     descending: str
     separator: str
     warning: str
-    arrow: str
-    micro: str
     degree: str
 
     def glyph(self, sign: Sign) -> str:
@@ -153,15 +149,12 @@ UNICODE = Glyphs(
     bar="▏▎▍▌▋▊▉█",
     bar_rest="·",
     shades="0123456789",
-    absent="·",
     mark="◆",
     cursor="▶",
     ascending="▲",
     descending="▼",
     separator="│",
     warning="▲",
-    arrow="→",
-    micro="µ",
     degree="°",
 )
 
@@ -173,14 +166,11 @@ ASCII = Glyphs(
     bar="#",
     bar_rest=".",
     shades="0123456789",
-    absent=".",
     mark="+",
     cursor=">",
     ascending="^",
     descending="v",
     separator="|",
     warning="!",
-    arrow=">",
-    micro="u",
     degree="",
 )

@@ -49,7 +49,10 @@ def probe_status(store: Store, node: NodeView) -> SourceStatus | None:
 
 
 def observed_at(store: Store, node: NodeView) -> float | None:
-    """Return when the newest of what is shown was seen: the sample, else the newest listing."""
+    """Return when what is shown was seen: the sample, else the newest listing; the last listing of a silent source."""
+    silent = silent_listing(store, node)
+    if silent is not None and silent.observed_at is not None:
+        return silent.observed_at
     if node.sample is not None:
         return node.sample.observed_at
     times = [status.observed_at for status in listing_statuses(store, node) if status.observed_at is not None]
@@ -62,6 +65,13 @@ def listing_statuses(store: Store, node: NodeView) -> Iterator[SourceStatus]:
         status = store.sources.get(source)
         if status is not None:
             yield status
+
+
+def silent_listing(store: Store, node: NodeView) -> SourceStatus | None:
+    """Return the source whose word the node's state is, when it does not answer now: the word is an old one."""
+    status = next(listing_statuses(store, node), None)
+    answers = status is None or status.state in (SourceState.OK, SourceState.CONNECTING)
+    return None if answers else status
 
 
 def is_stale(store: Store, node: NodeView, now: float) -> bool:

@@ -88,7 +88,7 @@ def select_nodes(text: str, store: Store) -> list[str]:
     if not parts:
         raise UsageError("no node is named", hint="for example gpu[01-16], @drained or @job:8812")
     if any(sign in text for sign in _SETS):
-        return _known(expand(text, lambda name: ",".join(_group(store, name) or ()) or None), store)
+        return by_name(_known(expand(text, lambda name: ",".join(_group(store, name) or ()) or None), store))
     for part in parts:
         own = _group(store, part[1:]) if part.startswith("@") else None
         names = own if own is not None else _known(expand(part), store)

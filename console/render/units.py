@@ -11,7 +11,6 @@ import math
 import time
 
 MISSING = "–"
-MISSING_ASCII = "-"
 
 _BINARY = ("B", "K", "M", "G", "T", "P", "E")
 _DECIMAL = ("", "k", "M", "G", "T", "P", "E")

@@ -26,6 +26,7 @@ from console.ui import theme as looks
 from console.ui.actions import ACTIONS, TABLE_SCREENS, Action, by_id
 from console.ui.commands import Commands
 from console.ui.doing import Doing, Going
+from console.ui.garbage import Garbage
 from console.ui.keymap import Keymap
 from console.ui.live import LiveSession, UiSettings
 from console.ui.messages import Messages
@@ -69,6 +70,7 @@ class QuarterdeckApp(App[int]):
         self.commands = Commands(self)
         self.command_history: list[str] = []
         self.messages = Messages()
+        self.garbage = Garbage()
         self.paused = False
         self._first = screen if screen in TABLE_SCREENS else "fleet"
         self._lists: dict[str, ListScreen] = {}
@@ -93,6 +95,7 @@ class QuarterdeckApp(App[int]):
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self.exit, 128 + number, 128 + number)
+        self.garbage.begin()
         self.call_after_refresh(self._begin)
 
     def _begin(self) -> None:
@@ -104,6 +107,7 @@ class QuarterdeckApp(App[int]):
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGHUP):
             loop.remove_signal_handler(number)
+        self.garbage.end()
         await self.session.close()
 
     @property
@@ -202,6 +206,7 @@ class QuarterdeckApp(App[int]):
         action = self.actions[action_id]
         screen = self.base
         self.messages.pressed()
+        self.garbage.pressed()
         for handler in (*screen.handlers, *self._handlers):
             method = getattr(handler, action.method, None)
             if method is not None:
@@ -235,6 +240,7 @@ class QuarterdeckApp(App[int]):
     def tick(self) -> None:
         """Show what changed, and tell the session what is looked at."""
         self.view.now = self.clock()
+        self.garbage.tick()
         self.messages.take(self.session.notices)
         screen = self.base
         if screen.is_mounted:

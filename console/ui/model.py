@@ -44,7 +44,7 @@ class Order:
         self.descending = descending
         self.predicate = predicate
         self.pending: dict[RowId, None] = {}
-        """Ids still to be looked at, in the order in which they came."""
+        """Ids still to be looked at, the last one first."""
         self.total = 0
         """How many were pending when it began."""
         self.made_at = view.now
@@ -63,7 +63,7 @@ class Order:
 
     def begin(self, ids: Iterable[RowId]) -> None:
         """Say what is to be looked at first."""
-        self.pending.update(dict.fromkeys(ids))
+        self.pending = dict.fromkeys(reversed(list(ids)))
         self.total = len(self.pending)
 
     def step(self, budget_s: float) -> bool:
@@ -72,9 +72,7 @@ class Order:
         pending = self.pending
         count = 0
         while pending:
-            row_id = next(iter(pending))
-            del pending[row_id]
-            self._place(row_id)
+            self._place(pending.popitem()[0])
             count += 1
             if count % _PATIENCE == 0 and time.perf_counter() >= deadline:
                 break
@@ -153,7 +151,7 @@ class RowModel:
         """Rows by the node that they belong to, for tables whose rows are parts of nodes."""
         self.shown = self._order()
         self._next: Order | None = None
-        self._admit(table.rows(view.store), self.shown)
+        self._admit(reversed(table.rows(view.store)), self.shown)
 
     def close(self) -> None:
         """Let go of the store."""

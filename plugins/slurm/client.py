@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from console.errors import CommandFailed, SourceError, TimedOut, Unsupported
+from console.errors import CommandFailed, ConnectionLost, SourceError, TimedOut, Unreachable, Unsupported
 from console.text import clean
 from console.transport.base import Completed, Transport
 from plugins.slurm import failures, parse
@@ -27,6 +27,7 @@ class Client:
         self.where = transport.name
         self._timeout_s = timeout_s
         self._suspect = False
+        self._closed = False
         self._ping: asyncio.Task[tuple[Controller, ...]] | None = None
         self.failures = 0
         """How many requests failed since the start: what was known before one may be old news after it."""
@@ -45,11 +46,15 @@ class Client:
             done = await self._run(argv)
             if done.exit_status != 0 or _error_only(done):
                 raise failures.failure(_program(argv), done.exit_status, done.stderr, self.where)
-        except SourceError:
-            self._suspect = True
+        except SourceError as error:
             self.failures += 1
+            # A ping says DOWN for other reasons too, so it goes first only after what it can explain.
+            self._suspect = type(error) in (Unreachable, TimedOut)
+            again, self._closed = self._closed, isinstance(error, ConnectionLost)
+            if again and self._closed:
+                raise failures.refused(self.where) from None
             raise
-        self._suspect = False
+        self._suspect = self._closed = False
         return done
 
     async def ping(self) -> tuple[Controller, ...]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from console.errors import CommandFailed, Denied, SourceError, TimedOut, Unreachable, Unsupported
+from console.errors import CommandFailed, ConnectionLost, Denied, SourceError, TimedOut, Unreachable, Unsupported
 from console.text import clean
 from plugins.slurm.parse import Controller
 
@@ -63,19 +63,22 @@ def failure(program: str, status: int, stderr: bytes, where: str) -> SourceError
         return Unsupported(
             f"{program} and slurmctld are of releases that do not fit: {said}", where, "use the cluster's own client"
         )
-    if (
-        "authentication" in text
-        or "Invalid auth" in text
-        or "Munge decode failed" in text
-        or "Zero Bytes were transmitted" in text
-        or "credential" in text
-    ):
+    if "authentication" in text or "Invalid auth" in text or "Munge decode failed" in text or "credential" in text:
         return Denied(f"slurmctld refuses this host's credential: {said}", where, KEY_HINT.format(where=where))
+    if "Zero Bytes were transmitted" in text:
+        what = "slurmctld closed the connection without a word: is it starting anew?"
+        return ConnectionLost(what, where, "it is asked again soon")
     if "permission denied" in text.lower() or "Invalid user id" in text:
         return Denied(
             f"slurmctld does not show this to this user: {said}", where, "PrivateData in slurm.conf; ask its operators"
         )
     return CommandFailed(f"{program} ended with status {status}: {said or 'no word'}", where, "run it by hand there")
+
+
+def refused(where: str) -> Denied:
+    """Return what a connection that is closed without a word means when that happens again and again."""
+    what = "slurmctld closes every connection without a word: it does not accept this host's credential"
+    return Denied(what, where, KEY_HINT.format(where=where))
 
 
 def no_program(program: str, where: str) -> Unsupported:

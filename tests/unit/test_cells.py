@@ -241,7 +241,7 @@ def test_every_state_of_the_model_has_a_sign() -> None:
 
 
 def test_ascii_mode_is_ascii() -> None:
-    for field in ("ellipsis", "missing", "sparks", "bar", "bar_rest", "shades", "absent", "mark", "cursor", "ascending",
-                  "descending", "separator", "warning", "arrow", "micro", "degree"):  # fmt: skip
+    for field in ("ellipsis", "missing", "sparks", "bar", "bar_rest", "shades", "mark", "cursor", "ascending",
+                  "descending", "separator", "warning", "degree"):  # fmt: skip
         assert getattr(ASCII, field).isascii(), field
     assert ASCII.state(NODE_SIGNS["down"]).text == "X down"  # type: ignore[index]

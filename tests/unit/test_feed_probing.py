@@ -267,5 +267,3 @@ async def test_who_gives_up_waiting_loses_no_turn() -> None:
     await asyncio.gather(holder, *waiting, return_exceptions=True)
     async with asyncio.timeout(1):
         await take()
-
-

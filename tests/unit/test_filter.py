@@ -194,6 +194,8 @@ def test_what_passes_ends(pattern: str, subject: str) -> None:
         ("@job:8812", ["gpu01"]),
         ("@job:lab/8812", ["gpu01"]),
         ("@all", ["cpu01", "gpu01", "gpu2", "gpu10"]),
+        ("@all!@drained", ["cpu01", "gpu01", "gpu2"]),
+        ("gpu[01,10]&@state:drained", ["gpu10"]),
     ],
 )
 def test_node_selectors(store: Store, text: str, wanted: list[str]) -> None:

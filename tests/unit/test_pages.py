@@ -285,3 +285,17 @@ def test_on_a_shared_node_ranks_are_those_of_its_own_processes() -> None:
     text = text_of(job_sections(View(store, NOW), ("lab", "8"), 120))
     assert "shared with other jobs, all GPUs shown: n1" in text
     assert "1 of its nodes are not known here" in text
+
+
+def test_pages_and_details_are_ascii_in_ascii_mode(store: Store) -> None:
+    view = View(store, NOW, ASCII, simulated=True)
+    lines: list[Line] = []
+    for key in ("gpu01", "gpu2", "cpu01"):
+        lines += [line for section in node_sections(view, key, 158) for line in section.lines]
+    for job_key in store.jobs:
+        lines += [line for section in job_sections(view, job_key, 158) for line in section.lines]
+    for table in TABLES.values():
+        for row_id in table.rows(store):
+            if row_id != "gpu10":  # its reason is not ours
+                lines += details(table.row(view, row_id), view, 100)
+    assert [line_text(line) for line in lines if not line_text(line).isascii()] == []

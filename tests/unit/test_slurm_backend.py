@@ -12,6 +12,7 @@ import pytest
 from console.errors import (
     BadAnswer,
     ConfigError,
+    ConnectionLost,
     Denied,
     SourceError,
     TimedOut,
@@ -305,6 +306,17 @@ async def test_a_slurmctld_that_is_down_is_said_and_asked_cheaply(
     again = await backend.jobs()
     assert "squeue" in script.take(), "after an outage nothing is taken for granted"
     assert (len(first.jobs), again.jobs) == (24, ()), "and what is the same is not told twice"
+
+
+async def test_a_connection_that_is_always_closed_is_a_refusal(backend: SlurmBackend, script: Script) -> None:
+    closed = Completed(exit_status=1, stdout=b"", stderr=b"x: Zero Bytes were transmitted or received\n", seconds=0.01)
+    script.answers |= {"sdiag": closed, "squeue": closed, "ping": ok("ping-down.out")}
+    with pytest.raises(ConnectionLost, match="starting anew"):
+        await backend.jobs()
+    for _ in range(2):
+        with pytest.raises(Denied, match="credential"):
+            await backend.jobs()
+    assert "ping" not in script.asked, "it would say DOWN, which is not so"
 
 
 @pytest.mark.usefixtures("impatient")

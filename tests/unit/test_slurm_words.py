@@ -9,7 +9,7 @@ from ClusterShell.NodeSet import NodeSet
 from hypothesis import given
 from hypothesis import strategies as st
 
-from console.errors import CommandFailed, Denied, SourceError, TimedOut, Unreachable, Unsupported
+from console.errors import CommandFailed, ConnectionLost, Denied, SourceError, TimedOut, Unreachable, Unsupported
 from console.model import JobState, NodeState
 from plugins.slurm import failures, gres, hostlist, states, times
 from plugins.slurm.changes import ALL, Table, changed
@@ -270,6 +270,15 @@ def test_without_an_earlier_reading_anything_may_have_changed() -> None:
 # ---- failures
 
 
+def test_a_key_that_differs_is_said_by_newer_releases_only() -> None:
+    def error(version: str) -> SourceError:
+        return failures.failure("squeue", 1, (FIXTURES / version / "munge-wrong-key.err").read_bytes(), "login1")
+
+    assert type(error("22.05.8")) is ConnectionLost
+    assert type(error("24.11.5")) is Denied
+    assert "credential" in error("24.11.5").what
+
+
 @pytest.mark.parametrize("version", ["22.05.8", "24.11.5"])
 @pytest.mark.parametrize(
     ("name", "kind", "says"),
@@ -277,7 +286,6 @@ def test_without_an_earlier_reading_anything_may_have_changed() -> None:
         ("ctld-down.err", Unreachable, "slurmctld does not answer"),
         ("ctld-hung.err", TimedOut, "takes connections and does not answer"),
         ("munge-down.err", Unreachable, "munged does not run"),
-        ("munge-wrong-key.err", Denied, "credential"),
         ("no-conf.err", Unsupported, "no slurm.conf at /tmp/no/such/slurm.conf"),
         ("no-conf-source.err", Unsupported, "no Slurm configuration"),
         ("bad-conf.err", CommandFailed, "Slurmctld_Nonsense"),

@@ -54,7 +54,8 @@ def _node(row: FleetRow) -> Cell:
 
 
 def _state(row: FleetRow) -> Cell:
-    return row.view.glyphs.state(NODE_SIGNS[row.node.state])
+    cell = row.view.glyphs.state(NODE_SIGNS[row.node.state])
+    return Cell(cell.text, "stale") if nodes.silent_listing(row.view.store, row.node) else cell
 
 
 def _state_word(row: FleetRow) -> str:
@@ -163,8 +164,9 @@ def note(row: FleetRow) -> tuple[str, str]:
 def _age(row: FleetRow) -> Cell:
     seen = nodes.observed_at(row.view.store, row.node)
     value = None if seen is None else row.view.now - seen
-    stale = nodes.is_stale(row.view.store, row.node, row.view.now)
-    return Cell(units.age(value, row.view.missing), "warn" if stale else "muted")
+    view, node = row.view, row.node
+    stale = nodes.is_stale(view.store, node, view.now) or nodes.silent_listing(view.store, node) is not None
+    return Cell(units.age(value, view.missing), "warn" if stale else "muted")
 
 
 def _age_value(row: FleetRow) -> float | None:
@@ -273,7 +275,7 @@ COLUMNS: tuple[Column[FleetRow], ...] = (
         "power of its GPUs, W", 7, align="right", unit="number", names=("pwr",),
     ),
     Column(
-        "temp", "°C", 3, _temperature, temperature, "hottest GPU, °C", 9, align="right", unit="number",
+        "temp", "TEMP", 4, _temperature, temperature, "hottest GPU, °C", 9, align="right", unit="number",
         names=("temperature",),
     ),
     Column(

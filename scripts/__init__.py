@@ -1,0 +1,1 @@
+"""Programs of the house: set-up, lock files, pictures."""
