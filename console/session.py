@@ -154,6 +154,9 @@ class Session:
         if self._headless:
             pace = replace(pace, attended_s=HEADLESS_PERIOD_S, others_s=HEADLESS_PERIOD_S)
         feedings = await self._open(self._pool)
+        if self._pool is None:  # closed meanwhile
+            await self.close()
+            return
         self._hub = Hub(
             feedings,
             self._open_probe,

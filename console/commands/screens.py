@@ -33,10 +33,18 @@ def open_console(call: Call, screen: str) -> int:
         from console.registry import Registry
 
         configured(config, Registry())
+    from console.config import UiSettings
     from console.session import Session
     from console.ui.app import QuarterdeckApp
 
-    app = QuarterdeckApp(Session(config), config.ui, screen, config.theme_dir)
+    session = Session(config)
+    settings = config.ui
+    if settings != UiSettings():
+        from console.commands.looks import usable
+
+        settings, notices = usable(config)
+        session.notices += notices
+    app = QuarterdeckApp(session, settings, screen, config.theme_dir)
     app.run()
     if app.crash is not None:
         raise app.crash

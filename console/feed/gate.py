@@ -57,9 +57,15 @@ class Gate:
             self._waiting.pop(future, None)
 
     def _release(self) -> None:
-        waiting = [future for future in self._waiting if not future.done()]
-        if not waiting:
+        chosen = None
+        for future, urgent in self._waiting.items():
+            if future.done():
+                continue
+            if urgent():
+                chosen = future
+                break
+            chosen = chosen or future
+        if chosen is None:
             self._free += 1
-            return
-        chosen = next((future for future in waiting if self._waiting[future]()), waiting[0])
-        chosen.set_result(None)
+        else:
+            chosen.set_result(None)

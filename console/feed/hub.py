@@ -17,7 +17,7 @@ from console.feed.polled import PolledWorker
 from console.feed.probing import Opener, ProbeWorker
 from console.feed.roster import Roster, Target
 from console.feed.status import CrashReport, SourceTracker
-from console.model import Attention, Records, SourceStatus
+from console.model import Attention, Records, SourceStatus, source_name
 from console.model.identity import Identity, NameRule
 from console.plugin import Backend, Inventory, Queue, Telemetry
 
@@ -165,7 +165,7 @@ class Hub:
         if isinstance(backend, Telemetry):
             capabilities.append(("telemetry", backend.telemetry_period_s, partial(self._telemetry, backend)))
         for what, period_s, ask in capabilities:
-            name = f"{backend.kind.value}:{backend.cluster}/{what}"
+            name = source_name(backend.kind.value, backend.cluster, what)
             status = SourceStatus(name=name, kind=backend.kind.value, cluster=backend.cluster, period_s=period_s)
             worker = PolledWorker(
                 SourceTracker(status, self._sink, self._now, self._report),

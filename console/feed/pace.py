@@ -80,7 +80,7 @@ class Budget:
             self._spent.append((now, count))
             self._total += count
 
-    def fair_period_s(self, price: int, askers: int) -> float:
+    def fair_period_s(self, price: float, askers: int) -> float:
         """Return the period at which `askers` of this price share the budget evenly."""
         return 0.0 if not self.per_minute else self._window_s * price * askers / self.per_minute
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 
 from console.errors import BadAnswer, TimedOut
@@ -12,6 +13,8 @@ from console.model import Records
 
 STANDING_S = 30.0
 """What its backend asks this rarely hardly changes: no refresh hurries it."""
+PRICE_WEIGHT = 0.25
+"""How fast the pace follows the price: one dear answer now and then does not slow a source that is mostly cheap."""
 ABANDON_S = 1.0
 """How long a cancelled request may take to end before the source is shown as stuck."""
 
@@ -47,7 +50,8 @@ class PolledWorker:
         self._deadline = deadline
         self._on_records = on_records
         self._meter = Meter()
-        self._price = 1
+        self._usual = 1.0
+        self._answers = 0
         self._resumed = asyncio.Event()
         self._resumed.set()
         self._hurry = asyncio.Event()
@@ -58,7 +62,12 @@ class PolledWorker:
         """The pace that it is asked at now: never faster than its share of the budget allows."""
         slow = self.refresh_s is None or self.own_period_s >= STANDING_S
         wanted = self.own_period_s if slow or self.refresh_s is None else self.refresh_s
-        return max(wanted, self._budget.fair_period_s(self._price, self._askers))
+        return max(wanted, self._budget.fair_period_s(self._usual, self._askers))
+
+    @property
+    def _price(self) -> int:
+        """What the next answer is guessed to cost."""
+        return math.ceil(self._usual)
 
     def pause(self, paused: bool) -> None:
         """Stop asking, or go on at once."""
@@ -102,7 +111,7 @@ class PolledWorker:
             return self._failed(error)
         now = loop.time()
         latency = now - started
-        self._price = max(records.requests, 1)
+        self._remember(max(records.requests, 1))
         self._budget.spend(now, records.requests - guess)
         self._meter.add(now, records.requests)
         self._backoff.succeeded()
@@ -118,6 +127,12 @@ class PolledWorker:
         )
         self._on_records(records)
         return rest
+
+    def _remember(self, price: int) -> None:
+        """Learn what an answer usually costs. The first one lists everything and says nothing about the next."""
+        self._answers += 1
+        if self._answers > 1:
+            self._usual += (price - self._usual) * PRICE_WEIGHT
 
     def _failed(self, error: Exception) -> float:
         delay = self._backoff.failed(self.period_s, state_of(error))

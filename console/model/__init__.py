@@ -23,7 +23,7 @@ from console.model.sample import (
     ProbeCost,
     Sample,
 )
-from console.model.source import SourceState, SourceStatus
+from console.model.source import SourceState, SourceStatus, source_name
 
 __all__ = [
     "Accelerator",
@@ -56,4 +56,5 @@ __all__ = [
     "SourceStatus",
     "decode_batch",
     "encode_batch",
+    "source_name",
 ]

@@ -51,3 +51,8 @@ class SourceStatus(Record, frozen=True):
     bytes_per_s: float | None = None
     detail: str | None = None
     """How it is read: `squeue 24.11.5 through ssh://login1`, `python 3.9, nvml`."""
+
+
+def source_name(kind: str, cluster: str, what: str) -> str:
+    """Return the name of the source that lists `what` (nodes, jobs, telemetry) of a cluster: `slurm:lab/jobs`."""
+    return f"{kind}:{cluster}/{what}"

@@ -39,7 +39,7 @@ def cluster_name(cluster: Cluster) -> str:
 
 
 def freshness(view: View, *, paused: bool = False) -> Cell:
-    """Return `● live`, or how many sources are and how bad the worst of the others is."""
+    """Return `● live`, or how many sources are, how bad the worst of the others is, and how old its last word."""
     glyphs = view.glyphs
     if paused:
         return Cell("= paused" if glyphs.ascii else "‖ paused", "warn")
@@ -52,8 +52,11 @@ def freshness(view: View, *, paused: bool = False) -> Cell:
     if failing == 0:
         return glyphs.state(SOURCE_SIGNS[SourceState.OK])
     sign = SOURCE_SIGNS[worst]
+    silent = [status.observed_at for status in view.store.sources.values() if status.state is worst]
+    seen = [at for at in silent if at is not None]
+    since = f" {units.age(view.now - min(seen), view.missing)}" if seen else ""
     return Cell(
-        f"{glyphs.glyph(sign)} {states[SourceState.OK]}/{len(view.store.sources)} live, {sign.word}", sign.style
+        f"{glyphs.glyph(sign)} {states[SourceState.OK]}/{len(view.store.sources)} live, {sign.word}{since}", sign.style
     )
 
 

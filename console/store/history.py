@@ -26,6 +26,8 @@ POINTS = 150
 """Samples that a ring holds."""
 BUDGET_BYTES = 48 << 20
 """Memory of all rings together."""
+WANTED_LIMIT = 4096
+"""Nodes without a ring of which it is remembered that somebody asked for one."""
 
 __all__ = [
     "ACCELERATOR_SERIES",
@@ -162,7 +164,8 @@ class History:
     def _look(self, node: str) -> _Entry | None:
         entry = self._entries.get(node)
         if entry is None:
-            self._wanted.add(node)
+            if len(self._wanted) < WANTED_LIMIT:
+                self._wanted.add(node)
             return None
         self._entries.move_to_end(node)
         return entry

@@ -37,7 +37,7 @@ class SimulatedPlugin:
     summary = "a simulated cluster that exists nowhere"
     settings_type: type[Settings] = SimulatedSettings
 
-    async def detect(self, site: Site) -> list[Detection]:  # noqa: ARG002 - the contract's signature
+    async def detect(self, site: Site) -> list[Detection]:
         """Return nothing: a simulation is asked for, not found."""
         return []
 

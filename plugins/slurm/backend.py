@@ -16,6 +16,7 @@ from plugins.slurm.changes import Table, changed
 from plugins.slurm.client import Client
 from plugins.slurm.commands import Commands
 from plugins.slurm.doctor import examine
+from plugins.slurm.failures import NoProgram
 from plugins.slurm.jobs import JobReader
 from plugins.slurm.parse import Config, Controller, Counters, NodeReader, Place
 from plugins.slurm.settings import SlurmSettings
@@ -197,7 +198,7 @@ class SlurmBackend:
             try:
                 done = await self.client.ask(self._commands.diag())
                 counters = parse.counters(done.stdout)
-            except (Denied, Unsupported, BadAnswer):
+            except (Denied, NoProgram, BadAnswer):
                 # Then everything is listed each time, at the pace that the budget allows. A slurmctld that refuses
                 # more than this, or a host without Slurm, shows in the listing that follows.
                 self._no_pulse_until = now + LAYOUT_MAX_AGE_S

@@ -81,7 +81,11 @@ def refused(where: str) -> Denied:
     return Denied(what, where, KEY_HINT.format(where=where))
 
 
-def no_program(program: str, where: str) -> Unsupported:
+class NoProgram(Unsupported):
+    """That one command is not there; others may be."""
+
+
+def no_program(program: str, where: str) -> NoProgram:
     """Return that the command is not there."""
     return Unsupported(
         f"no such program: {clean(program)}",

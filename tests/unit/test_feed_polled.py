@@ -233,6 +233,22 @@ async def test_the_budget_is_shared_by_all_capabilities_of_a_backend() -> None:
     assert budget._total == 3
 
 
+async def test_a_dear_first_answer_does_not_slow_the_pace() -> None:
+    flaky = Flaky()
+    flaky.outcome = Records(requests=7)
+    async with Rig(flaky, budget=Budget(24), askers=2, period_s=5.0).running() as rig:
+        await until(lambda: rig.status.state is SourceState.OK, "the first answer")
+        assert rig.status.period_s == pytest.approx(5.0), "a full listing comes once, changes are cheap"
+
+
+async def test_answers_that_stay_dear_slow_the_pace() -> None:
+    flaky = Flaky()
+    flaky.outcome = Records(requests=4)
+    async with Rig(flaky, budget=Budget(24, window_s=0.24), askers=1, period_s=0.001).running() as rig:
+        await until(lambda: flaky.asked >= 8, "some answers", seconds=10)
+        assert rig.worker.period_s > 0.03, "0.24 s for 24 requests: four each 0.04 s"
+
+
 async def test_a_spent_budget_waits() -> None:
     budget = Budget(2, window_s=0.4)
     flaky = Flaky()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -34,8 +35,9 @@ def state(store: Store) -> Any:
 class NoSite:
     """The simulated cluster asks the world for its name and the time."""
 
-    environ: dict[str, str] = {}
-    cluster = "sim"
+    def __init__(self) -> None:
+        self.environ: Mapping[str, str] = {}
+        self.cluster = "sim"
 
     def which(self, program: str) -> str | None:
         return None

@@ -70,7 +70,7 @@ def hosts(*names: str) -> ListingBackend:
 def faked(live: Session) -> FakeOpener:
     """Replace the real probes."""
     opener = FakeOpener()
-    live._open_probe = opener  # type: ignore[method-assign, assignment]
+    live._open_probe = opener  # type: ignore[method-assign]
     return opener
 
 
@@ -91,6 +91,29 @@ async def test_from_backend_to_store_and_closed(tmp_path: Path) -> None:
     assert opener.open == set()
     assert backend.closed == 1
     await live.close()
+
+
+async def test_closed_while_it_starts(tmp_path: Path) -> None:
+    backend = hosts("n1")
+    live = session(tmp_path, backend)
+    opener = faked(live)
+    found = live._find
+    assert found is not None
+    release = asyncio.Event()
+
+    async def slow(site: Site) -> Found:
+        await release.wait()
+        return await found(site)
+
+    live._find = slow
+    starting = asyncio.ensure_future(live.start())
+    await asyncio.sleep(0.02)
+    await live.close()
+    release.set()
+    await starting
+    assert backend.closed == 1
+    assert backend.asked == 0
+    assert opener.tried == []
 
 
 async def test_this_machine_for_real_and_nothing_left_behind(tmp_path: Path) -> None:

@@ -315,7 +315,7 @@ def test_recorded_failures(version: str, name: str, kind: type[SourceError], say
 )
 def test_other_failures(status: int, stderr: bytes, kind: type[SourceError], says: str) -> None:
     error = failures.failure("squeue", status, stderr, "local")
-    assert type(error) is kind
+    assert isinstance(error, kind)
     assert says in error.what
     assert error.hint
     assert not any(ord(char) < 32 or 0x7F <= ord(char) < 0xA0 for char in str(error))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from console.model import Job, JobState
+from console.model import Job, JobState, SourceState, source_name
 from console.render import nodes, units
 from console.render.cells import Cell
 from console.render.glyphs import JOB_SIGNS
@@ -99,7 +99,16 @@ def utilization(row: JobRow) -> float | None:
 
 
 def _state(row: JobRow) -> Cell:
-    return row.view.glyphs.state(JOB_SIGNS[row.job.state])
+    cell = row.view.glyphs.state(JOB_SIGNS[row.job.state])
+    return Cell(cell.text, "stale") if _is_old_word(row) else cell
+
+
+def _is_old_word(row: JobRow) -> bool:
+    """Whether the source that lists this job does not answer now."""
+    store = row.view.store
+    cluster = store.clusters.get(row.job.cluster)
+    status = store.sources.get(source_name(cluster.kind.value, cluster.name, "jobs")) if cluster else None
+    return status is not None and status.state not in (SourceState.OK, SourceState.CONNECTING)
 
 
 def _id(row: JobRow) -> Cell:
