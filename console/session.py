@@ -167,7 +167,8 @@ class Session:
         self._hub.set_refresh(None if self._headless else self._refresh_s)
         self._hub.pause(self._paused)
         self._hub.attend(self._attention)
-        self._feeding = asyncio.create_task(self._hub.run(self._take))
+        self._feeding = asyncio.create_task(self._hub.run(self._take), name="the feed")
+        self._feeding.add_done_callback(self._done)
 
     async def settle(self, timeout_s: float) -> None:
         """Wait until every source has answered or failed, the probes of the nodes included; at most `timeout_s`.
@@ -305,9 +306,9 @@ class Session:
             self.store.apply(batch)
         else:
             self._backlog[name] = [batch]
-            task = asyncio.create_task(self._apply_backlog(name))
+            task = asyncio.create_task(self._apply_backlog(name), name="taking a large answer")
             self._applying.add(task)
-            task.add_done_callback(self._applied)
+            task.add_done_callback(self._done)
 
     async def _apply_backlog(self, name: str) -> None:
         waiting = self._backlog[name]
@@ -318,10 +319,11 @@ class Session:
         finally:
             del self._backlog[name]
 
-    def _applied(self, task: asyncio.Task[None]) -> None:
+    def _done(self, task: asyncio.Task[None]) -> None:
+        """Report what ended a task of the session itself: a fault of ours, which may not go unseen."""
         self._applying.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._report(error, "taking a large answer")
+            self._report(error, task.get_name())
 
     def _report(self, error: BaseException, where: str) -> str:
         """Keep the traceback of what nobody foresaw, the same fault once; return where."""

@@ -44,7 +44,7 @@ PAGES: Mapping[str, Callable[[RowId], BaseScreen]] = MappingProxyType({"node": N
 class QuarterdeckApp(App[int]):
     """The console. `crash` is what ended it, when that was not foreseen."""
 
-    CSS_PATH = "styles.tcss"
+    CSS_PATH = Path(__file__).with_name("styles.tcss")
     ENABLE_COMMAND_PALETTE = False
     BINDINGS = []
 

@@ -17,10 +17,6 @@ if TYPE_CHECKING:
 
     from console.ui.app import QuarterdeckApp
 
-_NEAR = 8
-"""Going to another place of a line costs about as many bytes."""
-
-
 class Canvas(Widget, can_focus=False):
     """A widget of lines on the Line API.
 
@@ -89,8 +85,9 @@ class Canvas(Widget, can_focus=False):
             if new is old:
                 continue
             lines[y] = new
-            for start, end in changed_spans(old, new):
-                self.refresh(Region(start, y, end - start, 1))
+            span = changed_span(old, new)
+            if span is not None:
+                self.refresh(Region(span[0], y, span[1] - span[0], 1))
 
     def redraw(self) -> None:
         """Draw everything anew: another size, another theme."""
@@ -110,30 +107,18 @@ class Canvas(Widget, can_focus=False):
         """Leave the picture as it is: a selection is copied, not painted."""
 
 
-def changed_spans(old: Strip, new: Strip) -> list[tuple[int, int]]:
-    """Return where two strips differ, as (first cell, past the last) with at least `_NEAR` equal cells between."""
-    spans: list[tuple[int, int]] = []
-    before = _by_place(old)
-    x = 0
-    for segment in new:
-        end = x + segment.cell_length
-        if end > x and before.get(x) != segment:
-            if spans and x - spans[-1][1] < _NEAR:
-                spans[-1] = (spans[-1][0], end)
-            else:
-                spans.append((x, end))
-        x = end
-    if x < old.cell_length:
-        spans.append((x, old.cell_length))
-    return spans
-
-
-def _by_place(strip: Strip) -> dict[int, Segment]:
-    """Return the segments of a strip by the cell at which they begin."""
-    places: dict[int, Segment] = {}
-    x = 0
-    for segment in strip:
-        if segment.cell_length:
-            places[x] = segment
-            x += segment.cell_length
-    return places
+def changed_span(old: Strip, new: Strip) -> tuple[int, int] | None:
+    """Return the cells from the first to past the last that differ, None when all are equal."""
+    one, other = list(old), list(new)
+    start = left = 0
+    while left < min(len(one), len(other)) and one[left] == other[left]:
+        start += one[left].cell_length
+        left += 1
+    if left == len(one) == len(other):
+        return None
+    end = max(old.cell_length, new.cell_length)
+    right = 1
+    while right <= min(len(one), len(other)) - left and one[-right] == other[-right]:
+        end -= one[-right].cell_length
+        right += 1
+    return start, max(end, start + 1)

@@ -66,6 +66,11 @@ class Order:
         self.pending = dict.fromkeys(reversed(list(ids)))
         self.total = len(self.pending)
 
+    def look_at(self, ids: Iterable[RowId]) -> None:
+        """Say what has changed."""
+        self.pending.update(dict.fromkeys(ids))
+        self.total = max(self.total, len(self.pending))
+
     def step(self, budget_s: float) -> bool:
         """Work for about that long; whether nothing is pending any more."""
         deadline = time.perf_counter() + budget_s
@@ -151,7 +156,9 @@ class RowModel:
         """Rows by the node that they belong to, for tables whose rows are parts of nodes."""
         self.shown = self._order()
         self._next: Order | None = None
-        self._admit(reversed(table.rows(view.store)), self.shown)
+        ids = table.rows(view.store)
+        self._admit(ids)
+        self.shown.begin(ids)
 
     def close(self) -> None:
         """Let go of the store."""
@@ -223,10 +230,10 @@ class RowModel:
         taken = changes.take()
         touched = self.table.changed(self.view.store, taken)
         gone = set(self._known(taken)) - touched
-        self._admit(touched, self.shown)
-        self.shown.pending.update(dict.fromkeys(gone))
+        self._admit(touched)
+        self.shown.look_at(touched | gone)
         if self._next is not None:
-            self._next.pending.update(dict.fromkeys(touched | gone))
+            self._next.look_at(touched | gone)
         for row_id in gone:
             if self.table.row(self.view, row_id) is None:
                 self._natural.pop(row_id, None)
@@ -242,15 +249,14 @@ class RowModel:
         for node in changes.nodes:
             yield from self._children.get(node, ())
 
-    def _admit(self, ids: Iterable[RowId], order: Order) -> None:
+    def _admit(self, ids: Iterable[RowId]) -> None:
+        """Give new rows their place in the natural order."""
         parts = self.table.id in ("network", "storage")
         for row_id in ids:
             if row_id not in self._natural:
                 self._natural[row_id] = next(self._numbers)
             if parts:
                 self._children.setdefault(row_id[0], set()).add(row_id)
-            order.pending[row_id] = None
-        order.total = max(order.total, len(order.pending))
 
     def step(self, budget_s: float) -> bool:
         """Work for about that long; whether what is shown may have changed."""

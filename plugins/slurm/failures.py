@@ -87,7 +87,7 @@ class NoProgram(Unsupported):
 
 def no_program(program: str, where: str) -> NoProgram:
     """Return that the command is not there."""
-    return Unsupported(
+    return NoProgram(
         f"no such program: {clean(program)}",
         where,
         "install Slurm's client commands there, or set bin in the configuration",

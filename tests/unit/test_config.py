@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from console.config import Config, Overrides, UiSettings, config_dir, load, name_rule, parse_simulate, variables
+from console.config import Config, Overrides, config_dir, load, name_rule, parse_simulate, variables
 from console.errors import ConfigError, QuarterdeckError, UsageError
 
 
@@ -210,8 +210,3 @@ def test_errors_are_clean(place: Place) -> None:
     with pytest.raises(QuarterdeckError) as caught:
         place.load()
     assert "\x1b" not in f"{caught.value}{caught.value.hint}"
-
-
-def test_defaults_say_nothing() -> None:
-    assert UiSettings().theme is None
-    assert UiSettings().ascii is None

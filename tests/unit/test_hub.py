@@ -213,8 +213,8 @@ async def test_a_probe_that_will_not_close_does_not_hold_up_the_end(monkeypatch:
 
 def test_a_small_fleet_is_watched_whole_and_a_large_one_slowly() -> None:
     pace = ProbePace()
-    assert pace.others(64, 2.0) == 2.0
-    assert pace.others(200, 2.0) == 10.0
+    assert pace.others(256, 2.0) == 2.0
+    assert pace.others(300, 2.0) == 10.0
     assert pace.others(5000, 2.0) == 30.0
     assert pace.others(200, 60.0) == 60.0
     assert ProbePace(others_s=2.0).others(200, 2.0) == 2.0

@@ -213,6 +213,20 @@ async def test_a_fault_of_a_plugin_is_one_crash_file_and_one_notice(tmp_path: Pa
     assert "\n" not in live.notices[1]
 
 
+async def test_a_fault_of_the_feed_itself_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: object) -> None:
+        raise LookupError("ours")
+
+    monkeypatch.setattr("console.feed.hub.TICK_S", 0.01)
+    monkeypatch.setattr("console.feed.hub.Hub._tick", broken)
+    live = session(tmp_path, hosts("n1"))
+    faked(live)
+    await live.start()
+    await until(lambda: any("LookupError in the feed" in notice for notice in live.notices), "a notice")
+    await live.settle(5)
+    await live.close()
+
+
 async def test_close_takes_two_seconds_at_most(tmp_path: Path) -> None:
     async def never() -> None:
         await asyncio.sleep(3600)

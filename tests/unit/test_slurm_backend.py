@@ -273,6 +273,18 @@ async def test_a_clock_that_jumps_back_does_not_freeze_the_tables(
     assert script.take() == ["sdiag", "squeue"]
 
 
+async def test_a_host_without_sdiag_lists_everything_each_time(
+    backend: SlurmBackend, script: Script, site: Site
+) -> None:
+    script.answers["sdiag"] = Completed(
+        exit_status=127, stdout=b"", stderr=b"env: 'sdiag': No such file or directory\n", seconds=0.01
+    )
+    for _ in range(2):
+        site.time += 5
+        await backend.jobs()
+    assert script.asked == ["sdiag", "squeue", "squeue"]
+
+
 async def test_without_sdiag_everything_is_listed_each_time(backend: SlurmBackend, script: Script, site: Site) -> None:
     script.answers["sdiag"] = Completed(
         exit_status=1, stdout=b"", stderr=b"slurm_get_statistics: Access/permission denied\n", seconds=0.01
