@@ -51,7 +51,7 @@ PICTURES: Mapping[str, Picture] = MappingProxyType(
         "fleet-160x48": Picture((160, 48)),
         "fleet-80x24": Picture((80, 24)),
         "heat-160x48": Picture((160, 48), ("m",)),
-        "jobs-160x48": Picture((160, 48), ("2",), "JOB"),
+        "jobs-160x48": Picture((160, 48), ("2", "/", "name:~^sft~\r"), "JOB"),
         "node-160x48": Picture((160, 48), ("\r",)),
         "network-160x48": Picture((160, 48), ("4",), "LINK"),
     }
@@ -70,7 +70,7 @@ def main(arguments: list[str]) -> int:
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name in names:
         path = FOLDER / f"{name}.png"
-        draw(record(PICTURES[name])).save(path, optimize=True)
+        draw(record(PICTURES[name])).quantize(128).save(path, optimize=True)
         print(path.relative_to(ROOT))
     return 0
 
@@ -144,7 +144,10 @@ def _rest(master: int, stream: Any, screen: pyte.Screen, sign: str, deadline: fl
     quiet_since = time.monotonic()
     while time.monotonic() < deadline:
         if select.select([master], [], [], 0.1)[0]:
-            stream.feed(os.read(master, 1 << 16))
+            try:
+                stream.feed(os.read(master, 1 << 16))
+            except OSError:
+                break  # the program ended; the screen says why
             quiet_since = time.monotonic()
         elif time.monotonic() - quiet_since > QUIET_S and any(sign in line for line in screen.display):
             return

@@ -41,7 +41,7 @@ def run(call: Call) -> int:
         config = call.config()
         sections.append(("configuration", configuration(call.environ, config)))
         backends = asyncio.run(_backends(config, registry, call))
-        code = _exit_code([check for _, checks in backends for check in checks])
+        code = exit_code([check for _, checks in backends for check in checks])
     except QuarterdeckError as error:
         failed = Check(
             subject=error.where or "configuration",
@@ -103,7 +103,7 @@ def _noticed(notices: Sequence[str]) -> list[Section]:
     return [("notices", checks)] if checks else []
 
 
-def _exit_code(checks: Sequence[Check]) -> int:
+def exit_code(checks: Sequence[Check]) -> int:
     """Return 0 when nothing failed, 1 when something did, and 4 or 3 when nothing works at all."""
     from console.plugin import CheckState
 

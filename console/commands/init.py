@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,7 +40,7 @@ def run(call: Call) -> int:
     found = asyncio.run(_look(Config(), call))
     text = content([(opening.cluster, opening.plugin.name, opening.evidence) for opening in found.openings])
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(path.parent)
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
@@ -48,13 +49,22 @@ def run(call: Call) -> int:
         with contextlib.suppress(OSError):
             if path.stat().st_size == 0:
                 path.unlink()
-        raise ConfigError(f"cannot be written ({error.strerror})", str(path), "name another: --config FILE") from None
+        what = f"cannot be written ({error.strerror})"
+        raise ConfigError(what, str(path), "name another: --config FILE") from None
     call.say(f"wrote {path}")
     for opening in found.openings:
         call.say(f"found {opening.cluster} ({opening.plugin.name}): {opening.evidence}")
     for notice in found.notices:
         call.complain(f"qd: {notice}")
     return 0
+
+
+def _make_folder(path: Path) -> None:
+    """Make a folder; a file in its place is an error of another kind than a configuration that is there."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise NotADirectoryError(error.errno, "there is a file in place of its folder") from None
 
 
 async def _look(config: Config, call: Call) -> Found:
@@ -73,10 +83,14 @@ def content(found: Sequence[tuple[str, str, str]]) -> str:
     """Return the text of a new configuration; `found` is (cluster, plugin, evidence) of what is here."""
     import json
 
+    from console.text import clean
+
+    found = [(clean(cluster), clean(kind), clean(evidence)) for cluster, kind, evidence in found]
     lines = [f"#   {cluster} ({kind}): {evidence}" for cluster, kind, evidence in found]
     seen = "\n".join(lines) or "#   nothing but this host"
+    quoted = partial(json.dumps, ensure_ascii=False)
     tables = "\n".join(
-        f"# [[cluster]]\n# name = {json.dumps(cluster)}\n# kind = {json.dumps(kind)}\n" for cluster, kind, _ in found
+        f"# [[cluster]]\n# name = {quoted(cluster)}\n# kind = {quoted(kind)}\n" for cluster, kind, _ in found
     )
     return _TEMPLATE.replace("@SEEN@", seen).replace("@TABLES@", tables)
 
@@ -109,19 +123,20 @@ _TEMPLATE = """\
 [ssh]
 # All else is said in your own OpenSSH configuration.
 # config = "~/.ssh/config"
-# max_connects = 32         # connections opened at the same time
+# max_connects = 8          # connections opened at the same time
 # connect_timeout_s = 10
 
 [ui]
-# theme = "dark"            # dark, light, high-contrast, colour-blind, ansi, mono, or themes/NAME.toml beside this file
+# dark, light, high-contrast, colour-blind, ansi, mono, or themes/NAME.toml beside this file; unset: by the terminal
+# theme = "dark"
 # ascii = false             # unset: when the locale is not UTF-8
 # refresh_s = 2             # unset: each source's own pace
 
 [ui.keymap]
 # Action id = "its keys"; `?` in the console shows the ids:
-# filter = "slash"
+# filter = "/, f"
 
 [ui.columns]
 # The columns of a table, in order:
-# fleet = ["node", "state", "gpu", "utl", "jobs", "finding"]
+# fleet = ["node", "state", "gpu", "util", "job", "finding"]
 """

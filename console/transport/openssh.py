@@ -166,8 +166,9 @@ def resolve(directives: Sequence[Directive], name: str, user: str | None, local_
             if directive.arguments[0] not in lists.get(keyword, ()):
                 lists[keyword] = (*lists.get(keyword, ()), directive.arguments[0])
             continue
-        # Of jump and command whichever comes first keeps the other out.
-        rivals = _PROXIES if keyword in _PROXIES else (keyword,)
+        # Of jump and command whichever comes first keeps the other out; `ProxyJump none` only other jumps.
+        no_jump = keyword == "proxycommand" and [word.lower() for word in single.get("proxyjump", ())] == ["none"]
+        rivals = _PROXIES if keyword in _PROXIES and not no_jump else (keyword,)
         if not any(rival in single for rival in rivals):
             single[keyword] = directive.arguments
             places[keyword] = directive.where

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
 
 from rich.segment import Segment
@@ -10,12 +11,13 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
-from console.render.cells import Cell, Run, cell_width, fit
+from console.render.cells import Cell, Run, cell_width, char_width, fit
 
 if TYPE_CHECKING:
     from textual.selection import Selection
 
     from console.ui.app import QuarterdeckApp
+
 
 class Canvas(Widget, can_focus=False):
     """A widget of lines on the Line API.
@@ -44,6 +46,8 @@ class Canvas(Widget, can_focus=False):
     def strip(self, runs: Sequence[Run], width: int | None = None, over: str = "") -> Strip:
         """Return runs as a strip of exactly `width` cells (default: the widget's)."""
         styles = self.console_app.styles_of_theme
+        if self.console_app.view.glyphs.ascii:
+            runs = [(ascii_only(text), style) for text, style in runs]
         wanted = self.size.width if width is None else width
         segments = [Segment(text, styles.get(style, over, self.surface)) for text, style in runs if text]
         strip = Strip(segments, sum(cell_width(text) for text, _ in runs))
@@ -96,7 +100,11 @@ class Canvas(Widget, can_focus=False):
 
     def on_resize(self) -> None:
         """Draw for the new size."""
+        self.resized()
         self.redraw()
+
+    def resized(self) -> None:
+        """Adapt to the new size before everything is drawn anew."""
 
     def get_selection(self, selection: Selection) -> tuple[str, str] | None:
         """Return the text that the mouse selected, as it stands on screen."""
@@ -105,6 +113,16 @@ class Canvas(Widget, can_focus=False):
 
     def selection_updated(self, selection: Selection | None) -> None:
         """Leave the picture as it is: a selection is copied, not painted."""
+
+
+_PLAIN: Mapping[str, str] = MappingProxyType({"…": "~", "–": "-", "✗": "X", "·": ".", "°": " ", "µ": "u", "→": ">"})
+
+
+def ascii_only(text: str) -> str:
+    """Return text for a terminal that has no more than ASCII, as wide as it was: what has no likeness becomes `?`."""
+    if text.isascii():
+        return text
+    return "".join(char if char.isascii() else _PLAIN.get(char, "?" * char_width(char)) for char in text)
 
 
 def changed_span(old: Strip, new: Strip) -> tuple[int, int] | None:

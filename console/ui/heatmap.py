@@ -110,9 +110,10 @@ class HeatMap(Canvas):
         self.update()
         self.redraw()
 
-    def on_resize(self) -> None:
+    def resized(self) -> None:
         """Lay the map out for the new size."""
-        self.relayout()
+        self._map = None
+        self.update()
 
     def _keep_in_view(self) -> None:
         line = self.index

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from console.render.suggest import nearest
 from console.ui.actions import Action, by_id
 
 _NAMED = frozenset(
-    ["space", "enter", "escape", "tab", "backspace", "delete", "insert", "up", "down", "left", "right", "home", "end", "pageup", "pagedown", "comma"]
-) | {f"f{number}" for number in range(1, 13)}  # fmt: skip
-_ALIASES: Mapping[str, str] = {
-    "esc": "escape",
-    "return": "enter",
-    "pgup": "pageup",
-    "pgdn": "pagedown",
-    "del": "delete",
-}
+    (
+        *("space", "enter", "escape", "tab", "backspace", "delete", "insert", "comma"),
+        *("up", "down", "left", "right", "home", "end", "pageup", "pagedown"),
+        *(f"f{number}" for number in range(1, 13)),
+    )
+)
+_ALIASES: Mapping[str, str] = MappingProxyType(
+    {"esc": "escape", "return": "enter", "pgup": "pageup", "pgdn": "pagedown", "del": "delete"}
+)
 _MODIFIED = re.compile(r"(?:ctrl|alt|shift|ctrl-shift)-(.+)\Z")
 
 

@@ -217,9 +217,10 @@ class RowModel:
         later = replace(self.view, now=self.view.now + 1000.0)
         for row_id in self.shown.window(0, 20):
             now_row, later_row = self.table.row(self.view, row_id), self.table.row(later, row_id)
-            if now_row is not None and later_row is not None:
-                if self.column.sort(now_row) != self.column.sort(later_row):
-                    return True
+            if now_row is None or later_row is None:
+                continue
+            if self.column.sort(now_row) != self.column.sort(later_row):
+                return True
         return False
 
     def pull(self) -> set[RowId]:

@@ -73,10 +73,9 @@ class LinesPane(Canvas):
         self._settle()
         self.sync()
 
-    def on_resize(self) -> None:
+    def resized(self) -> None:
         """Keep the cursor on screen."""
         self._settle()
-        self.redraw()
 
     def _settle(self) -> None:
         high = max(self.size.height, 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -58,7 +57,7 @@ class RecordTable(Canvas):
         self._top = 0
         self._placed: tuple[Placed[Any], ...] = ()
         self._cache: dict[RowId, tuple[tuple[str, str], Strip]] = {}
-        self._cache_until = 0.0
+        self._cached_at = 0
         self._window: list[RowId] = []
         self._range: set[RowId] = set()
 
@@ -133,12 +132,11 @@ class RecordTable(Canvas):
         self._cache.clear()
         self.redraw()
 
-    def on_resize(self) -> None:
+    def resized(self) -> None:
         """Place the columns for the new width, and keep the cursor on screen."""
         self._placed = ()
         self._cache.clear()
         self._keep_in_view()
-        self.redraw()
 
     # ---- data
 
@@ -149,11 +147,11 @@ class RecordTable(Canvas):
 
     def update(self) -> None:
         """Show what the model says now; the row under the cursor stays on its line."""
-        now = time.monotonic()
-        if now >= self._cache_until:
+        second = int(self.model.view.now)
+        if second != self._cached_at:
             # Ages and times left change without the record.
             self._cache.clear()
-            self._cache_until = now + 1.0
+            self._cached_at = second
         line = self._index - self._top
         found = None if self.cursor is None else self.model.shown.index(self.cursor)
         if not self._moved:

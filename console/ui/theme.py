@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from rich.color import Color
 from rich.style import Style
@@ -13,19 +14,21 @@ from console.errors import ConfigError
 from console.render import themes
 from console.render.themes import StyleSpec, Theme
 
-VARIABLES: Mapping[str, str] = {"qd-rule": "#3a4856"}
+VARIABLES: Mapping[str, str] = MappingProxyType({"qd-rule": "#3a4856"})
 """Names that styles.tcss may use besides Textual's own, with what they are before a theme is set."""
 
-_ANSI_VARIABLES: Mapping[str, str] = {
-    "ansi-background": "ansi_black",
-    "ansi-foreground": "ansi_white",
-    "border-blurred": "ansi_default",
-    "block-cursor-foreground": "ansi_default",
-    "block-cursor-background": "ansi_default",
-    "input-selection-foreground": "ansi_default",
-    "screen-selection-background": "ansi_default",
-    "screen-selection-foreground": "ansi_default",
-}
+_ANSI_VARIABLES: Mapping[str, str] = MappingProxyType(
+    {
+        "ansi-background": "ansi_black",
+        "ansi-foreground": "ansi_white",
+        "border-blurred": "ansi_default",
+        "block-cursor-foreground": "ansi_default",
+        "block-cursor-background": "ansi_default",
+        "input-selection-foreground": "ansi_default",
+        "screen-selection-background": "ansi_default",
+        "screen-selection-foreground": "ansi_default",
+    }
+)
 """What Textual's own style sheet asks of a theme that uses the terminal's colours."""
 
 

@@ -15,8 +15,10 @@ from plugins.simulated.state import SimJob
 from plugins.simulated.tables import Tables
 from plugins.simulated.world import TICK_S, World
 
-SLICE_S = 0.004
+SLICE_S = 0.003
 """How long the event loop is held at a time."""
+REST_S = 0.003
+"""How long it is left alone in between: a key press takes several turns of the loop, and each would meet a slice."""
 CATCH_UP_TICKS = 60
 """A longer absence (a suspended laptop, a pause) is not lived through: the cluster stood still meanwhile."""
 SAMPLES_PER_S = 500
@@ -57,7 +59,7 @@ class SimulatedBackend:
         first = not self._nodes_listed
         try:
             indices: Iterable[int] = range(len(world.nodes)) if first else list(changed)
-            nodes = await _sliced(indices, self._node)
+            nodes = await _sliced(indices, self._node, 0 if first else REST_S)
         except BaseException:
             # Cancelled half-way: what was taken is still news.
             world.changes.nodes.update(changed)
@@ -91,7 +93,7 @@ class SimulatedBackend:
         first = not self._jobs_listed
         try:
             source = list(world.scheduler.jobs.values()) if first else list(changed.values())
-            jobs = await _sliced(source, self._job)
+            jobs = await _sliced(source, self._job, 0 if first else REST_S)
         except BaseException:
             # Cancelled half-way: what was taken is still news.
             world.changes.jobs.update(changed)
@@ -119,7 +121,7 @@ class SimulatedBackend:
         for _ in range(min(total, int(SAMPLES_PER_S * self.telemetry_period_s))):
             wanted[self._cursor] = None
             self._cursor = (self._cursor + 1) % total
-        samples = await _sliced(wanted, self._sample)
+        samples = await _sliced(wanted, self._sample, REST_S)
         return Records(
             samples=tuple([sample for sample in samples if sample is not None]),
             detail="simulated; nothing here exists",
@@ -173,6 +175,7 @@ class SimulatedBackend:
             began = time.perf_counter()
             for _ in world.build():
                 if time.perf_counter() - began > SLICE_S:
+                    # Nobody has anything to press keys on yet, and everybody waits for this.
                     await asyncio.sleep(0)
                     began = time.perf_counter()
             due = int((now - self._origin) / TICK_S) - world.tick
@@ -184,17 +187,17 @@ class SimulatedBackend:
             for _ in range(due):
                 world.step()
                 if time.perf_counter() - began > SLICE_S:
-                    await asyncio.sleep(0)
+                    await asyncio.sleep(REST_S)
                     began = time.perf_counter()
 
 
-async def _sliced(source: Iterable[Key], make: Callable[[Key], Item]) -> list[Item]:
+async def _sliced(source: Iterable[Key], make: Callable[[Key], Item], rest_s: float) -> list[Item]:
     """Return what `make` makes of every item, letting others run in between."""
     made: list[Item] = []
     began = time.perf_counter()
     for at, item in enumerate(source):
         made.append(make(item))
         if at & 15 == 15 and time.perf_counter() - began > SLICE_S:
-            await asyncio.sleep(0)
+            await asyncio.sleep(rest_s)
             began = time.perf_counter()
     return made

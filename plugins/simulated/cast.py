@@ -104,25 +104,15 @@ class Profile(msgspec.Struct, frozen=True, gc=False):
 
 
 PROFILES = (
-    Profile(
-        "pretrain", "train", "high", 1.0, (8, 16, 16, 32, 64), True, (7200, 90000), _TRAIN, command="torchrun"
-    ),
-    Profile(
-        "finetune", "train", "normal", 5.0, (1, 2, 2, 4, 4, 8), True, (1200, 20000), _TUNE, command="torchrun"
-    ),
+    Profile("pretrain", "train", "high", 1.0, (8, 16, 16, 32, 64), True, (7200, 90000), _TRAIN, command="torchrun"),
+    Profile("finetune", "train", "normal", 5.0, (1, 2, 2, 4, 4, 8), True, (1200, 20000), _TUNE, command="torchrun"),
     Profile("burst", "train", "normal", 1.5, (1, 1, 2), True, (60, 900), _SMALL),
     Profile("pretrain", "h200", "high", 1.0, (4, 8, 16, 32), True, (7200, 90000), _TRAIN, command="torchrun"),
-    Profile(
-        "finetune", "h200", "normal", 4.0, (1, 2, 4, 4), True, (1200, 20000), _TUNE, command="accelerate"
-    ),
+    Profile("finetune", "h200", "normal", 4.0, (1, 2, 4, 4), True, (1200, 20000), _TUNE, command="accelerate"),
     Profile("sweep", "shared", "normal", 3.0, (1, 1, 1, 2, 4), False, (400, 9000), _SWEEP, array=True),
     Profile("eval", "shared", "low", 4.0, (1, 2, 4, 8), False, (120, 3600), _SMALL),
-    Profile(
-        "inference", "inference", "high", 1.0, (1, 2, 4, 8), False, (20000, 300000), _SERVE, command="vllm"
-    ),
-    Profile(
-        "notebook", "interactive", "low", 2.0, (1, 1, 1, 2), False, (1800, 28000), _NOTES, command="ipykernel"
-    ),
+    Profile("inference", "inference", "high", 1.0, (1, 2, 4, 8), False, (20000, 300000), _SERVE, command="vllm"),
+    Profile("notebook", "interactive", "low", 2.0, (1, 1, 1, 2), False, (1800, 28000), _NOTES, command="ipykernel"),
 )
 
 REASONS = (

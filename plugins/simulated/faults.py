@@ -136,11 +136,7 @@ class Faults:
         if len(self._nodes) < 8 or len(self.reservations) >= 3:
             return ()
         near = self._nodes[index : index + count * 8]
-        idle = [
-            node.at.index
-            for node in near
-            if node.schedulable and node.free == len(node.slots) and not node.faults
-        ]
+        idle = [node.at.index for node in near if node.schedulable and node.free == len(node.slots) and not node.faults]
         return tuple(idle[:count])
 
     def _strike(self, node: SimNode, fault: Fault, tick: int) -> None:

@@ -161,9 +161,7 @@ def queue_records(pools: tuple[Pool, ...], machines: list[Place], cluster: str) 
     return tuple(found)
 
 
-def reservation_record(
-    fault: Fault, name: str, machines: list[Place], cluster: str, origin: float
-) -> Reservation:
+def reservation_record(fault: Fault, name: str, machines: list[Place], cluster: str, origin: float) -> Reservation:
     """Return nodes that are set aside."""
     maintenance = name.startswith(_MAINTENANCE.lower())
     return Reservation(

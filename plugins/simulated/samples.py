@@ -245,9 +245,7 @@ class Sampler:
         noise = self._tables.noise
         found: list[Accelerator] = []
         errors = {
-            fault.part % len(node.slots): 1 + fault.part % 5
-            for fault in node.faults
-            if fault.kind is FaultKind.ECC
+            fault.part % len(node.slots): 1 + fault.part % 5 for fault in node.faults if fault.kind is FaultKind.ECC
         }
         for gpu, identity in enumerate(uuids(node.at, len(node.slots))):
             job = node.slots[gpu]
@@ -331,9 +329,7 @@ def _starved(phase: Phase, stall: str) -> Phase:
     """Return a phase whose data does not come."""
     if stall == "hung":
         return phase._replace(utilization=0.0, power=0.06, spread=0.0, network=0, read=0, write=0, cpu=2)
-    return phase._replace(
-        utilization=phase.utilization * 0.35, power=phase.power * 0.4, spread=12.0, read=1, write=0
-    )
+    return phase._replace(utilization=phase.utilization * 0.35, power=phase.power * 0.4, spread=12.0, read=1, write=0)
 
 
 def _struck(links: tuple[Link, ...], fault: Fault, tick: int, salt: int) -> tuple[Link, ...]:

@@ -64,9 +64,7 @@ class _Lane:
         """Nodes with all GPUs free that take work, sorted."""
         self.partial: dict[int, int] = {}
         """Nodes with some GPUs free, to how many."""
-        self.profiles = _deck(
-            [(profile, profile.weight) for profile in PROFILES if profile.queue in pool.partitions]
-        )
+        self.profiles = _deck([(profile, profile.weight) for profile in PROFILES if profile.queue in pool.partitions])
         self.running = 0
         self.seconds = 1.0
         """Sum of the lengths of what runs, for the estimate of starts."""
@@ -290,9 +288,7 @@ class Scheduler:
             self._changes.jobs.pop(job.number, None)
             self._changes.gone[job.id] = None
 
-    def _complete(
-        self, job: SimJob, tick: int, outcome: JobState, reason: str | None, code: int | None
-    ) -> None:
+    def _complete(self, job: SimJob, tick: int, outcome: JobState, reason: str | None, code: int | None) -> None:
         job.state, job.reason, job.exit_code, job.end = JobState.COMPLETING, reason, code, tick
         self._changes.jobs[job.number] = job
         for index in job.nodes:
@@ -331,9 +327,7 @@ class Scheduler:
             share = self._gpus
         else:
             share = job.gpus
-            fits = (
-                [index for index, free in lane.partial.items() if free >= share][:1] if lane.partial else []
-            )
+            fits = [index for index, free in lane.partial.items() if free >= share][:1] if lane.partial else []
             chosen = fits or lane.empty[:1]
             if not chosen:
                 return False

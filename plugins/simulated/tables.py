@@ -199,10 +199,7 @@ class Tables:
         if table is None:
             noise = self.noise
             table = self._cores[percent] = tuple(
-                [
-                    max(0, min(100, int(percent * (1 + 0.5 * noise[at * 7 % NOISE_SIZE]))))
-                    for at in range(CPUS + 64)
-                ]
+                [max(0, min(100, int(percent * (1 + 0.5 * noise[at * 7 % NOISE_SIZE])))) for at in range(CPUS + 64)]
             )
         start = variant % 64
         return table[start : start + CPUS]

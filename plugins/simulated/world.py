@@ -47,9 +47,7 @@ class World:
         self.scheduler = Scheduler(
             self.nodes, self.pools, jobs=self._jobs, rng=self._rng, speed=self._speed, changes=self.changes
         )
-        self.faults = Faults(
-            self.nodes, self.scheduler, rng=self._rng, speed=self._speed, changes=self.changes
-        )
+        self.faults = Faults(self.nodes, self.scheduler, rng=self._rng, speed=self._speed, changes=self.changes)
         for node in self.nodes:
             self.scheduler.release(node)
             yield

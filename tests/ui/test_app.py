@@ -46,10 +46,14 @@ async def test_a_session_that_cannot_start_is_one_line() -> None:
 
 async def test_the_unforeseen_ends_the_console_and_is_kept_for_the_crash_file() -> None:
     app = Console()
-    with pytest.raises(ZeroDivisionError):
+
+    async def break_it() -> None:
         async with running(app) as pilot:
             app.call_later(lambda: 1 // 0)
             await pilot.pause()
+
+    with pytest.raises(ZeroDivisionError):
+        await break_it()
     assert isinstance(app.crash, ZeroDivisionError)
     assert app.return_code == 1
 
@@ -59,8 +63,7 @@ async def test_header_tells_cluster_totals_and_freshness() -> None:
     async with running(app, (160, 48)):
         assert "lab (slurm 24.11.5)" in app.text
         assert "nodes 2/4 up" in app.text
-        assert "2/5" in app.lines[0]
-        assert "denied" in app.lines[0]
+        assert "3/5 live, denied" in app.lines[0]
 
 
 async def test_simulated_stands_on_every_screen() -> None:
@@ -419,7 +422,7 @@ async def test_every_theme_draws_every_screen(name: str) -> None:
 async def test_resize_to_nothing_and_back() -> None:
     app = Console()
     async with running(app, (100, 30)) as pilot:
-        await press(pilot, app, "j", "space", "m")
+        await press(pilot, app, "space")
         before = app.text
         for size in ((1, 1), (3, 40), (200, 2), (39, 7)):
             await pilot.resize_terminal(*size)

@@ -104,7 +104,7 @@ def test_every_scalar_key_has_a_variable(place: Place) -> None:
 )
 def test_a_bad_variable_is_named(place: Place, variable: str, value: str, hint: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        place.load(**{variable: value})
+        place.load(None, **{variable: value})
     assert caught.value.where.startswith(variable)
     assert hint in caught.value.hint
 

@@ -39,10 +39,14 @@ class BaseScreen(Screen[None]):
         """The app, with its own type."""
         return cast("QuarterdeckApp", self.app)
 
-    def compose(self) -> ComposeResult:
-        """Stack header, body and status line."""
+    def __init__(self, kind: str = "") -> None:
+        super().__init__()
+        self.kind = kind or self.kind
         self.header = HeaderBar(self.kind)
         self.status = StatusBar(self.kind)
+
+    def compose(self) -> ComposeResult:
+        """Stack header, body and status line."""
         yield TooSmall(id="too-small")
         yield self.header
         yield from self.body()
@@ -91,21 +95,36 @@ class BaseScreen(Screen[None]):
             self.set_focus(None)
             prompt.remove()
 
+    # Textual calls the handlers of every class, not only the last one: what a screen does otherwise stands in methods.
+
     def on_prompt_entered(self, event: Prompt.Entered) -> None:
+        """Take what was entered."""
+        self.entered(event.sign, event.text)
+
+    def entered(self, sign: str, text: str) -> None:
         """Carry out a command."""
-        if event.sign == ":":
+        if sign == ":":
             self.close_prompt()
             self.console_app.explain(None)
-            if event.text:
-                self.console_app.commands.run(event.text)
+            if text:
+                self.console_app.commands.run(text)
 
     def on_prompt_typed(self, event: Prompt.Typed) -> None:
+        """Take what is being typed."""
+        if self.prompt is not None:
+            self.typed(event.sign, event.text)
+
+    def typed(self, sign: str, text: str) -> None:
         """Say what the command does."""
-        if event.sign == ":":
-            self.console_app.explain(self.console_app.commands.explain(event.text))
+        if sign == ":":
+            self.console_app.explain(self.console_app.commands.explain(text))
 
     def on_prompt_left(self, event: Prompt.Left) -> None:
         """Close the line."""
+        self.left(event.sign)
+
+    def left(self, sign: str) -> None:
+        """Give up the line."""
         self.console_app.explain(None)
         self.close_prompt()
 

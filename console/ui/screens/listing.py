@@ -19,7 +19,6 @@ from console.text import clean
 from console.ui.heatmap import HeatMap
 from console.ui.model import RowModel
 from console.ui.panes import LinesPane, Row, Rule
-from console.ui.prompt import Prompt
 from console.ui.screens.base import BaseScreen
 from console.ui.screens.handlers import Arranging, Filtering, Marking, Motions, Pane
 from console.ui.table import RecordTable
@@ -34,8 +33,7 @@ class ListScreen(BaseScreen):
     """One table of `console.render.tables`."""
 
     def __init__(self, kind: str, columns: Sequence[str] | None) -> None:
-        super().__init__()
-        self.kind = kind
+        super().__init__(kind)
         self._columns = columns
         self.filter_text = ""
         self.filter_error: str | None = None
@@ -113,12 +111,11 @@ class ListScreen(BaseScreen):
             return (("reading ...", "muted"),)
         if self.filter_error is not None:
             return ((self.filter_error, "bad"), ("esc clears the filter", "muted"))
-        if self.filter_text:
-            if self.model.total:
-                return (
-                    (f"no {self.model.table.noun} matches {self.filter_text}", "warn"),
-                    ("esc clears the filter", "muted"),
-                )
+        if self.filter_text and self.model.total:
+            return (
+                (f"no {self.model.table.noun} matches {self.filter_text}", "warn"),
+                ("esc clears the filter", "muted"),
+            )
         lines: list[Run] = []
         for status in list(store.sources.values())[: max(self.table.rows_high // 2, 1)]:
             style = "muted" if status.state.value in ("connecting", "ok") else "warn"
@@ -265,30 +262,30 @@ class ListScreen(BaseScreen):
 
     # ---- the filter line
 
-    def on_prompt_typed(self, event: Prompt.Typed) -> None:
+    def typed(self, sign: str, text: str) -> None:
         """Filter while it is typed."""
-        if event.sign != "/":
-            super().on_prompt_typed(event)
+        if sign != "/":
+            super().typed(sign, text)
             return
-        self.set_filter(event.text)
+        self.set_filter(text)
         error = self.filter_error
         hint = "words, field:value, field>80, !word, ~regex~"
         self.console_app.explain((Cell(error, "bad") if error else Cell(hint, "muted"),))
         self.tick()
 
-    def on_prompt_entered(self, event: Prompt.Entered) -> None:
+    def entered(self, sign: str, text: str) -> None:
         """Keep the filter; one that cannot be read stays open to be mended."""
-        if event.sign != "/":
-            super().on_prompt_entered(event)
+        if sign != "/":
+            super().entered(sign, text)
         elif self.filter_error is None:
             self.console_app.explain(None)
             self.close_prompt()
 
-    def on_prompt_left(self, event: Prompt.Left) -> None:
+    def left(self, sign: str) -> None:
         """Give up the filter."""
-        if event.sign == "/":
+        if sign == "/":
             self.set_filter("")
-        super().on_prompt_left(event)
+        super().left(sign)
 
     # ---- what others ask
 
@@ -335,7 +332,7 @@ class ListScreen(BaseScreen):
 
     def marked_nodes(self) -> tuple[str, ...]:
         """Return the nodes that are marked."""
-        if self.kind == "jobs" or self.kind == "sources":
+        if self.kind in ("jobs", "sources"):
             return ()
         return tuple(sorted({row_id if isinstance(row_id, str) else row_id[0] for row_id in self.table.marks}))
 

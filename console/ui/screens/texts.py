@@ -19,11 +19,14 @@ TITLE = 22
 class TextScreen(BaseScreen):
     """Lines that scroll."""
 
-    def body(self) -> Iterable[Widget]:
-        """Yield the lines."""
+    def __init__(self) -> None:
+        super().__init__()
         self.lines = LinesPane("lines")
         self.lines.active = True
         self.handlers = (Motions(self),)
+
+    def body(self) -> Iterable[Widget]:
+        """Yield the lines."""
         yield self.lines
 
     @property
