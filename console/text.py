@@ -57,19 +57,14 @@ _IGNORABLE = frozenset(
 def is_mark(char: str) -> bool:
     """Whether the character is drawn on the one before it and takes no cell of its own."""
     return (
-        unicodedata.category(char) in ("Mn", "Me", "Mc")
-        or "\u1160" <= char <= "\u11ff"
-        or "\ud7b0" <= char <= "\ud7ff"
+        unicodedata.category(char) in ("Mn", "Me", "Mc") or "\u1160" <= char <= "\u11ff" or "\ud7b0" <= char <= "\ud7ff"
     )
 
 
 def _is_disputed(code: int) -> bool:
     """Symbols that became wide in Unicode 16: half of all terminals still draw them narrow."""
     return (
-        0x2630 <= code <= 0x2637
-        or 0x268A <= code <= 0x268F
-        or 0x4DC0 <= code <= 0x4DFF
-        or 0x1D300 <= code <= 0x1D376
+        0x2630 <= code <= 0x2637 or 0x268A <= code <= 0x268F or 0x4DC0 <= code <= 0x4DFF or 0x1D300 <= code <= 0x1D376
     )
 
 

@@ -100,9 +100,7 @@ async def test_detect_is_quick_and_finds_only_what_can_be_opened(plugin: Plugin,
         assert found == [], "nothing of it is here, so nothing may be found"
 
 
-async def test_capabilities_answer_with_plain_records_or_a_source_error(
-    plugin: Plugin, pool: TransportPool
-) -> None:
+async def test_capabilities_answer_with_plain_records_or_a_source_error(plugin: Plugin, pool: TransportPool) -> None:
     site = BareSite(pool, cluster="contract")
     backend = plugin.open(msgspec.convert(MINIMAL[plugin.name], plugin.settings_type), site)
     try:
@@ -122,9 +120,7 @@ async def test_capabilities_answer_with_plain_records_or_a_source_error(
                 assert error.state != "ok"
         assert asked, "a backend without any capability is of no use"
         for records in answers:
-            batch = Batch(
-                status=SourceStatus(name="x", kind=str(backend.kind), cluster="contract"), records=records
-            )
+            batch = Batch(status=SourceStatus(name="x", kind=str(backend.kind), cluster="contract"), records=records)
             assert decode_batch(encode_batch(batch)) == batch
             assert records.requests >= 0
             for text in strings(msgspec.to_builtins(records)):
