@@ -15,6 +15,8 @@ STANDING_S = 30.0
 """What its backend asks this rarely hardly changes: no refresh hurries it."""
 PRICE_WEIGHT = 0.25
 """How fast the pace follows the price: one dear answer now and then does not slow a source that is mostly cheap."""
+CHEAPEST = 0.25
+"""What an answer counts at least: one that was got together with another capability's costs nothing itself."""
 ABANDON_S = 1.0
 """How long a cancelled request may take to end before the source is shown as stuck."""
 
@@ -111,7 +113,7 @@ class PolledWorker:
             return self._failed(error)
         now = loop.time()
         latency = now - started
-        self._remember(max(records.requests, 1))
+        self._remember(records.requests)
         self._budget.spend(now, records.requests - guess)
         self._meter.add(now, records.requests)
         self._backoff.succeeded()
@@ -132,7 +134,7 @@ class PolledWorker:
         """Learn what an answer usually costs. The first one lists everything and says nothing about the next."""
         self._answers += 1
         if self._answers > 1:
-            self._usual += (price - self._usual) * PRICE_WEIGHT
+            self._usual += (max(price, CHEAPEST) - self._usual) * PRICE_WEIGHT
 
     def _failed(self, error: Exception) -> float:
         delay = self._backoff.failed(self.period_s, state_of(error))

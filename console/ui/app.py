@@ -12,6 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from textual.app import App
+from textual.events import Event, Key, Paste
 from textual.worker import Worker, WorkerState
 
 from console.errors import QuarterdeckError
@@ -34,6 +35,7 @@ from console.ui.screens.base import BaseScreen
 from console.ui.screens.fleet import FleetScreen
 from console.ui.screens.listing import ListScreen
 from console.ui.screens.pages import JobScreen, NodeScreen
+from console.ui.typeahead import TypeAhead
 
 TICK_S = 0.25
 """How often the screen looks for changes of the store."""
@@ -71,6 +73,7 @@ class QuarterdeckApp(App[int]):
         self.command_history: list[str] = []
         self.messages = Messages()
         self.garbage = Garbage()
+        self.typeahead = TypeAhead(self, super().on_event)
         self.paused = False
         self._first = screen if screen in TABLE_SCREENS else "fleet"
         self._lists: dict[str, ListScreen] = {}
@@ -96,7 +99,15 @@ class QuarterdeckApp(App[int]):
         for number in (signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self.exit, 128 + number, 128 + number)
         self.garbage.begin()
+        self.run_worker(self.typeahead.run(), name="keys", group="keys")
         self.call_after_refresh(self._begin)
+
+    async def on_event(self, event: Event) -> None:
+        """Put keys into their order; the rest goes its usual way."""
+        if isinstance(event, Key | Paste):
+            self.typeahead.add(event)
+        else:
+            await super().on_event(event)
 
     def _begin(self) -> None:
         self.run_worker(self.session.start(), name="session", group="session", exit_on_error=False)

@@ -10,6 +10,7 @@ from textual.events import Key
 from textual.message import Message
 from textual.strip import Strip
 from textual.widgets import Input
+from textual.widgets.input import Selection
 
 from console.render.cells import Cell
 from console.ui.canvas import Canvas
@@ -30,7 +31,14 @@ class Sign(Canvas):
 
 
 class _Line(Input):
-    """An input that leaves the keys of history, completion and leaving to the prompt."""
+    """An input that leaves the keys of history, completion and leaving to the prompt.
+
+    The text that it begins with is selected: typing replaces it, moving the cursor keeps it.
+    """
+
+    def on_mount(self) -> None:
+        """Select what it begins with."""
+        self.selection = Selection(0, len(self.value))
 
     async def _on_key(self, event: Key) -> None:
         prompt = self.parent
@@ -42,7 +50,7 @@ class _Line(Input):
 
 
 class Prompt(Horizontal):
-    """One line of input above the status line. It says what is typed, what is entered, and that it is left."""
+    """One line of input above the status line. It tells its screen what is typed or entered, and that it is left."""
 
     class Typed(Message):
         """The text changed."""
@@ -91,7 +99,6 @@ class Prompt(Horizontal):
     def on_mount(self) -> None:
         """Take the keys."""
         self._line.focus()
-        self._line.cursor_position = len(self._line.value)
 
     @property
     def text(self) -> str:
@@ -103,10 +110,12 @@ class Prompt(Horizontal):
         if key != "tab":
             self._offers = []
         match key:
+            case "enter":
+                self._enter()
             case "escape":
-                self.post_message(self.Left(self.sign))
+                self._tell(self.Left(self.sign))
             case "backspace" if not self._line.value:
-                self.post_message(self.Left(self.sign))
+                self._tell(self.Left(self.sign))
             case "up" | "down":
                 by = -1 if key == "up" else 1
                 if self._on_move is not None:
@@ -136,17 +145,18 @@ class Prompt(Horizontal):
         self._line.value = text
         self._line.cursor_position = len(text)
 
-    def on_input_changed(self, event: Input.Changed) -> None:
-        """Tell the screen."""
-        event.stop()
-        self.post_message(self.Typed(self.sign, event.value))
-
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Tell the screen, and remember."""
-        event.stop()
-        text = event.value.strip()
+    def _enter(self) -> None:
+        text = self._line.value.strip()
         if text:
             if text in self._history:
                 self._history.remove(text)
             self._history.append(text)
-        self.post_message(self.Entered(self.sign, text))
+        self._tell(self.Entered(self.sign, text))
+
+    def _tell(self, message: Message) -> None:
+        self.screen.post_message(message)
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Tell the screen."""
+        event.stop()
+        self._tell(self.Typed(self.sign, event.value))

@@ -125,6 +125,9 @@ async def settle(pilot: Pilot[int], app: Console) -> None:
     """Wait until rows are sorted and drawn."""
     await pilot.pause()
     for _ in range(400):
+        if app.typeahead.busy:
+            await pilot.pause(0.005)
+            continue
         app.tick()
         screen = app.base
         if not (isinstance(screen, ListScreen) and screen.is_mounted and screen.model.busy):

@@ -363,7 +363,7 @@ async def test_columns_scroll_sideways_and_stop_at_the_end() -> None:
 
 async def test_palette_and_help_come_from_the_registry() -> None:
     app = Console(looks=Looks(keymap={"pause": "f5"}))
-    async with running(app, (120, 48)) as pilot:
+    async with running(app, (120, 60)) as pilot:
         await press(pilot, app, "question_mark")
         assert "f5" in app.text
         assert ":mark-range" in app.text

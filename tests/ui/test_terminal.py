@@ -105,7 +105,14 @@ def test_keys_resize_and_leave_in_tmux(tmux: Tmux) -> None:
     tmux.shows("NODELIST")
     tmux.keys("1", "?")
     tmux.shows("Keys of fleet")
-    tmux.keys("Escape", "q")
+    tmux.keys("Escape")
+    wait_for(lambda: "Keys of fleet" not in tmux.text(), "help stays")
+    # Typed ahead on a slow line: screens, filter and moves in one read.
+    tmux.keys("2", "j", "j", "/", *"state:pending", "Enter", "g", "j", "j")
+    tmux.shows("/state:pending  3/")
+    tmux.keys("4", "G", "1", "Enter", ":", *"jobs", "Enter", "j", "/", *"gpus>1", "Enter")
+    tmux.shows("/gpus>1")
+    tmux.keys("q")
     wait_for(lambda: not running(tmux.pid), "q did not end it")
 
 

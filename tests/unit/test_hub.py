@@ -109,7 +109,7 @@ async def test_visible_nodes_only_while_somebody_looks() -> None:
         await until(lambda: rig.opener.open == {"n1", "n2", "n3"}, "the new one, the old ones linger")
         assert rig.opener.of("n1")[0].closed is False
         await until(lambda: rig.opener.open == {"n3"}, "the old ones closed")
-        assert "ssh:n1" not in rig.store.sources
+        await until(lambda: "ssh:n1" not in rig.store.sources, "its source is forgotten")
         assert rig.store.nodes["n1"].sample is not None, "what it brought stays"
 
 

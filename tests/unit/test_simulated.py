@@ -168,6 +168,7 @@ async def test_a_cancelled_question_loses_no_change() -> None:
     clock.time += 40
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("plugins.simulated.backend.SLICE_S", -1.0)
+        patch.setattr("plugins.simulated.backend.REST_S", 0.0)
         task = asyncio.create_task(backend.jobs())
         for _ in range(40 + 5):
             # Every tick and every sixteen jobs give way once: now it is among the jobs.

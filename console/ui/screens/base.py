@@ -44,6 +44,8 @@ class BaseScreen(Screen[None]):
         self.kind = kind or self.kind
         self.header = HeaderBar(self.kind)
         self.status = StatusBar(self.kind)
+        self.prompt: Prompt | None = None
+        """The open line of input."""
 
     def compose(self) -> ComposeResult:
         """Stack header, body and status line."""
@@ -78,19 +80,15 @@ class BaseScreen(Screen[None]):
             event.prevent_default()
             self.console_app.perform(action.id)
 
-    @property
-    def prompt(self) -> Prompt | None:
-        """The open line of input."""
-        return next(iter(self.query(Prompt)), None)
-
     def ask(self, prompt: Prompt) -> None:
         """Open a line of input above the status line."""
         if self.prompt is None:
+            self.prompt = prompt
             self.mount(prompt, before=self.status)
 
     def close_prompt(self) -> None:
         """Close the line of input."""
-        prompt = self.prompt
+        prompt, self.prompt = self.prompt, None
         if prompt is not None:
             self.set_focus(None)
             prompt.remove()

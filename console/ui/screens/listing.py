@@ -277,7 +277,11 @@ class ListScreen(BaseScreen):
         """Keep the filter; one that cannot be read stays open to be mended."""
         if sign != "/":
             super().entered(sign, text)
-        elif self.filter_error is None:
+            return
+        if text != self.filter_text.strip():
+            # Enter overtook the last letters.
+            self.typed(sign, text)
+        if self.filter_error is None:
             self.console_app.explain(None)
             self.close_prompt()
 

@@ -1,0 +1,64 @@
+"""Keys one after the other: a slow line brings whole words at once, each key meant for what the one before opened."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from textual.events import Key, Paste
+from textual.message_pump import MessagePump
+
+from console.ui.prompt import Prompt
+
+if TYPE_CHECKING:
+    from textual.app import App
+
+Typed = Key | Paste
+
+PATIENCE_S = 0.5
+"""A widget that is being removed answers no more: then the next key goes on without it."""
+
+
+class TypeAhead:
+    """The queue of keys and pastes; `run` delivers each when what the one before it did has come true."""
+
+    def __init__(self, app: App[int], deliver: Callable[[Typed], Awaitable[None]]) -> None:
+        self._app = app
+        self._deliver = deliver
+        self._waiting: asyncio.Queue[Typed] = asyncio.Queue()
+        self.busy = False
+
+    def add(self, event: Typed) -> None:
+        """Take a key or a paste."""
+        self.busy = True
+        self._waiting.put_nowait(event)
+
+    async def run(self) -> None:
+        """Deliver for ever."""
+        while True:
+            event = await self._waiting.get()
+            await self._deliver(event)
+            await self._settled()
+            self.busy = not self._waiting.empty()
+
+    async def _settled(self) -> None:
+        """Wait until the line has read the key, the screen has done what it means, and what that opened is there."""
+        app = self._app
+        await _reached(app.focused or app.screen)
+        await _reached(app.screen)
+        prompt = next(iter(app.screen.query(Prompt)), None)
+        if prompt is not None and app.focused is None:
+            await _reached(prompt)
+            await _reached(app)
+
+
+async def _reached(pump: MessagePump) -> None:
+    """Wait until the pump has dealt with all that it was sent before now."""
+    done = asyncio.Event()
+    if pump.call_later(done.set):
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                await done.wait()
+        except TimeoutError:
+            return
