@@ -10,7 +10,6 @@ import tempfile
 import time
 import traceback
 from collections.abc import Mapping
-from importlib import metadata
 from pathlib import Path
 
 from console.text import clean
@@ -62,6 +61,8 @@ def _text(error: BaseException, where: str, now: float) -> str:
 
 
 def _version() -> str:
+    from importlib import metadata  # thirty milliseconds that only a crash pays
+
     try:
         return metadata.version("quarterdeck")
     except metadata.PackageNotFoundError:

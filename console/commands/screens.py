@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 
 from console.commands.call import Call
 
@@ -19,6 +20,8 @@ def run(call: Call) -> int:
 def open_console(call: Call, screen: str) -> int:
     """Show the console until the user leaves it. Raises UsageError without a terminal, ConfigError before it opens."""
     call.require_terminal()
+    # What is imported and built until the first paint stays: looking for garbage in it is a tenth of the start.
+    gc.disable()
     config = call.config()
     if call.options.theme is not None:
         from console.render.themes import load

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import msgspec
 
 from console.model.base import Record
@@ -53,15 +55,17 @@ class Attention(Record, frozen=True):
     selected: str | None = None
 
 
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(Batch)
+@cache
+def _decoder() -> msgspec.msgpack.Decoder[Batch]:
+    # Made when it is first used: it costs milliseconds, and most consoles read no bytes.
+    return msgspec.msgpack.Decoder(Batch)
 
 
 def encode_batch(batch: Batch) -> bytes:
     """Return the batch as msgpack bytes."""
-    return _encoder.encode(batch)
+    return msgspec.msgpack.encode(batch)
 
 
 def decode_batch(data: bytes) -> Batch:
     """Return the batch of `encode_batch`; msgspec.ValidationError when the bytes are something else."""
-    return _decoder.decode(data)
+    return _decoder().decode(data)

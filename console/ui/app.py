@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import locale
 import os
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 
 from textual.app import App
 from textual.events import Event, Key, Paste
@@ -34,13 +34,10 @@ from console.ui.messages import Messages
 from console.ui.screens.base import BaseScreen
 from console.ui.screens.fleet import FleetScreen
 from console.ui.screens.listing import ListScreen
-from console.ui.screens.pages import JobScreen, NodeScreen
 from console.ui.typeahead import TypeAhead
 
 TICK_S = 0.25
 """How often the screen looks for changes of the store."""
-
-PAGES: Mapping[str, Callable[[RowId], BaseScreen]] = MappingProxyType({"node": NodeScreen, "job": JobScreen})
 
 
 class QuarterdeckApp(App[int]):
@@ -110,6 +107,7 @@ class QuarterdeckApp(App[int]):
             await super().on_event(event)
 
     def _begin(self) -> None:
+        gc.enable()
         self.run_worker(self.session.start(), name="session", group="session", exit_on_error=False)
         self.set_interval(TICK_S, self.tick)
 
@@ -208,7 +206,10 @@ class QuarterdeckApp(App[int]):
 
     def open(self, kind: str, row_id: RowId) -> None:
         """Open the page of one thing on top."""
-        self.push_screen(PAGES[kind](row_id))
+        from console.ui.screens.pages import JobScreen, NodeScreen
+
+        pages: dict[str, Callable[[RowId], BaseScreen]] = {"node": NodeScreen, "job": JobScreen}
+        self.push_screen(pages[kind](row_id))
 
     # ---- what happens
 

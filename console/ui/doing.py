@@ -7,10 +7,7 @@ from typing import TYPE_CHECKING
 from textual.app import SuspendNotSupported
 
 from console.errors import UsageError
-from console.ui.prompt import Prompt
 from console.ui.screens.listing import ListScreen
-from console.ui.screens.palette import Palette
-from console.ui.screens.texts import HelpScreen, NoticesScreen
 
 if TYPE_CHECKING:
     from console.ui.app import QuarterdeckApp
@@ -55,22 +52,30 @@ class Going:
 
     def act_help(self, argument: str) -> None:
         """The keys of this screen."""
+        from console.ui.screens.texts import HelpScreen
+
         app = self._app
         if app.kind != "help":
             app.push_screen(HelpScreen(app.kind))
 
     def act_notices(self, argument: str) -> None:
         """All notices."""
+        from console.ui.screens.texts import NoticesScreen
+
         if self._app.kind != "notices":
             self._app.push_screen(NoticesScreen())
 
     def act_command(self, argument: str) -> None:
         """Open the command line."""
+        from console.ui.prompt import Prompt
+
         app = self._app
         app.base.ask(Prompt(":", "", app.command_history, app.commands.complete))
 
     def act_palette(self, argument: str) -> None:
         """Search all actions."""
+        from console.ui.screens.palette import Palette
+
         app = self._app
         app.push_screen(Palette(app.keymap.offered(app.kind)), app.chosen)
 

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 from textual.events import Key, Paste
 from textual.message_pump import MessagePump
 
-from console.ui.prompt import Prompt
-
 if TYPE_CHECKING:
     from textual.app import App
 
@@ -47,7 +45,7 @@ class TypeAhead:
         app = self._app
         await _reached(app.focused or app.screen)
         await _reached(app.screen)
-        prompt = next(iter(app.screen.query(Prompt)), None)
+        prompt = next(iter(app.screen.query("#prompt")), None)
         if prompt is not None and app.focused is None:
             await _reached(prompt)
             await _reached(app)

@@ -14,15 +14,31 @@ How a screen uses one:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
+from collections.abc import Iterator, Mapping
+from importlib import import_module
 from typing import Any
 
-from console.render.tables import fleet, jobs, network, sources, storage
 from console.render.tables.base import Column, Placed, RowId, Table, Value, layout, natural_key, order
 
-TABLES: Mapping[str, Table[Any]] = MappingProxyType(
-    {table.id: table for table in (fleet.TABLE, jobs.TABLE, network.TABLE, storage.TABLE, sources.TABLE)}
-)
+
+class _Tables(Mapping[str, Table[Any]]):
+    """The tables by name; the module of each is loaded when it is first asked for: the first paint needs one."""
+
+    _names = ("fleet", "jobs", "network", "storage", "sources")
+
+    def __getitem__(self, name: str) -> Table[Any]:
+        if name not in self._names:
+            raise KeyError(name)
+        table: Table[Any] = import_module(f"console.render.tables.{name}").TABLE
+        return table
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+TABLES: Mapping[str, Table[Any]] = _Tables()
 
 __all__ = ["TABLES", "Column", "Placed", "RowId", "Table", "Value", "layout", "natural_key", "order"]

@@ -16,10 +16,10 @@ from console.ui.bars import HeaderBar, StatusBar
 from console.ui.canvas import Canvas
 from console.ui.keymap import key_of
 from console.ui.panes import TooSmall
-from console.ui.prompt import Prompt
 
 if TYPE_CHECKING:
     from console.ui.app import QuarterdeckApp
+    from console.ui.prompt import Prompt
 
 LEAST_WIDTH, LEAST_HEIGHT = 40, 8
 

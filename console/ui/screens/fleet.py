@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-
-from textual.widget import Widget
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from console.model import Attention
 from console.render.cells import line_text
-from console.render.heat import heat_line
 from console.render.tables import RowId
-from console.ui.heatmap import METRICS, HeatMap
 from console.ui.screens.handlers import Pane
 from console.ui.screens.listing import ListScreen
 from console.ui.table import RecordTable
+
+if TYPE_CHECKING:
+    from console.ui.heatmap import HeatMap
 
 
 class Mapping:
@@ -24,6 +24,8 @@ class Mapping:
 
     def act_map(self, argument: str) -> None:
         """Go from the table through the measures of the heat map, and back."""
+        from console.ui.heatmap import METRICS
+
         screen = self._screen
         heat = screen.heat
         if not screen.mapped:
@@ -50,17 +52,20 @@ class FleetScreen(ListScreen):
 
     def __init__(self, columns: Sequence[str] | None) -> None:
         super().__init__("fleet", columns)
+        self._heat: HeatMap | None = None
         self.mapped = False
         self.handlers = (Mapping(self), *self.handlers)
 
-    def body(self) -> Iterable[Widget]:
-        """Yield table and heat map; one of them is shown."""
-        table, *rest = super().body()
-        self.heat = HeatMap(self.model)
-        self.heat.display = False
-        yield table
-        yield self.heat
-        yield from rest
+    @property
+    def heat(self) -> HeatMap:
+        """The heat map, made when it is first asked for."""
+        if self._heat is None:
+            from console.ui.heatmap import HeatMap
+
+            self._heat = HeatMap(self.model)
+            self._heat.display = False
+            self.mount(self._heat, after=self.table)
+        return self._heat
 
     @property
     def main_pane(self) -> RecordTable | HeatMap:
@@ -104,11 +109,14 @@ class FleetScreen(ListScreen):
 
     def picture(self) -> str:
         """Return the heat map whole, or the table."""
-        heat = self.heat
-        if not self.mapped or heat.layout_shown is None:
+        from console.render.heat import heat_line
+
+        layout = self.heat.layout_shown if self.mapped else None
+        if layout is None:
             return super().picture()
+        heat = self.heat
         view = self.console_app.view
-        lines = [line_text(heat_line(view, heat.layout_shown, at, heat.metric)).rstrip() for at in range(heat.count)]
+        lines = [line_text(heat_line(view, layout, at, heat.metric)).rstrip() for at in range(heat.count)]
         return "\n".join((f"{heat.metric.value} of each GPU", *lines)) + "\n"
 
     def attention(self) -> Attention:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from console.errors import UsageError
-from console.ui.prompt import Prompt
 
 if TYPE_CHECKING:
     from console.ui.screens.listing import ListScreen
@@ -219,4 +218,6 @@ class Filtering:
             if screen.filter_error is not None:
                 raise UsageError(screen.filter_error)
             return
+        from console.ui.prompt import Prompt
+
         screen.ask(Prompt("/", screen.filter_text, screen.filter_history))

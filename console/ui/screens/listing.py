@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from textual.widget import Widget
 
 from console.errors import UsageError
 from console.model import Attention
 from console.render.cells import Cell, Run, fit
-from console.render.details import details
-from console.render.filter import compile_filter
-from console.render.plain import text_table
 from console.render.tables import TABLES, Column, RowId
 from console.text import clean
-from console.ui.heatmap import HeatMap
 from console.ui.model import RowModel
 from console.ui.panes import LinesPane, Row, Rule
 from console.ui.screens.base import BaseScreen
 from console.ui.screens.handlers import Arranging, Filtering, Marking, Motions, Pane
 from console.ui.table import RecordTable
+
+if TYPE_CHECKING:
+    from console.ui.heatmap import HeatMap
 
 SLICE_S = 0.003
 """How long rows are sorted at a stretch, and how long keys then have the loop for themselves."""
@@ -188,6 +187,8 @@ class ListScreen(BaseScreen):
 
     def detail_rows(self) -> list[Row]:
         """Return the lines about the row under the cursor."""
+        from console.render.details import details
+
         row_id = self.cursor_id()
         if row_id is None:
             return []
@@ -234,6 +235,8 @@ class ListScreen(BaseScreen):
 
     def set_filter(self, text: str) -> None:
         """Show only what matches; an error in it is shown, and the filter before stays."""
+        from console.render.filter import compile_filter
+
         self.filter_text = text
         try:
             predicate = compile_filter(text, self.model.table) if text.strip() else None
@@ -312,6 +315,8 @@ class ListScreen(BaseScreen):
 
     def picture(self) -> str:
         """Return all rows that the filter shows, with the columns on screen."""
+        from console.render.plain import text_table
+
         table, view = self.model.table, self.model.view
         found = (table.row(view, row_id) for row_id in self.model.shown.window(0, len(self.model)))
         rows = [row for row in found if row is not None]
