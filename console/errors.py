@@ -12,6 +12,8 @@
         │   ├── HostKeyUnknown  this host's key is in no known_hosts file
         │   └── HostKeyChanged  this host's key differs from the known one
         ├── Unsupported         what is asked does not exist there
+        │   ├── NoSuchJob       the scheduler knows no such job (any more)                     exit 2
+        │   └── NoSuchFile      there is no such file on that machine
         └── BadAnswer           it answered something that cannot be read
             └── CommandFailed   a command ended with an error of its own
 
@@ -100,6 +102,16 @@ class Unsupported(SourceError):
     """What is asked does not exist there: no such device, release or feature."""
 
     state = SourceState.UNSUPPORTED
+
+
+class NoSuchJob(Unsupported):
+    """The scheduler knows no such job, or knows it no longer."""
+
+    exit_code = 2
+
+
+class NoSuchFile(Unsupported):
+    """There is no such file on that machine."""
 
 
 class BadAnswer(SourceError):

@@ -10,6 +10,8 @@ can do and nothing more.
     backend.inventory()            Inventory: nodes, queues, reservations
     backend.jobs()                 Queue: jobs
     backend.telemetry(attention)   Telemetry: samples that do not come from our own probe
+    backend.explain(job_id)        Explainer: why a job waits or failed
+    backend.log_streams(job_id)    Logs: which outputs a job has; open_log(stream) reads one
     backend.doctor()               what works, what is denied, how to mend it
 
 Rules: capabilities never overlap with themselves (one request in flight), raise `console.errors.SourceError` with a
@@ -20,12 +22,12 @@ deadlines, back-off and freshness to the feed.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
-from console.model import Attention, ClusterKind, Records
+from console.model import Attention, ClusterKind, Explanation, LogChunk, LogStream, Records
 from console.model.base import Record
 from console.transport.base import Transport
 
@@ -141,6 +143,44 @@ class Telemetry(Protocol):
 
     async def telemetry(self, attention: Attention) -> Records:
         """Return samples, of the nodes that have attention first. Raises SourceError."""
+
+
+@runtime_checkable
+class Explainer(Protocol):
+    """Says why a job is where it is."""
+
+    async def explain(self, job_id: str) -> Explanation:
+        """Return what is known of one job, asked for now and then by a person. Raises SourceError; NoSuchJob."""
+
+
+class LogReader(Protocol):
+    """One output, opened."""
+
+    seekable: bool
+    """Whether `read` works; else there is only the end, and what follows."""
+
+    async def tail(self, limit_bytes: int) -> LogChunk:
+        """Return its last bytes, without reading the rest. Raises SourceError (Denied, NoSuchFile)."""
+
+    async def read(self, offset: int, limit_bytes: int) -> LogChunk:
+        """Return bytes from an offset; empty at its end. Raises SourceError, Unsupported when not seekable."""
+
+    def follow(self, after: LogChunk) -> AsyncIterator[LogChunk]:
+        """Yield what is written after a chunk, until closed or until the job's output ends. Raises SourceError."""
+
+    async def close(self) -> None:
+        """Let go of it. Never raises."""
+
+
+@runtime_checkable
+class Logs(Protocol):
+    """Reads the output of jobs."""
+
+    async def log_streams(self, job_id: str) -> tuple[LogStream, ...]:
+        """Return the outputs of a job, the most wanted first; empty: it has none yet. Raises SourceError; NoSuchJob."""
+
+    async def open_log(self, stream: LogStream) -> LogReader:
+        """Open one of `log_streams`. Raises SourceError."""
 
 
 class Plugin(Protocol):

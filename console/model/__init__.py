@@ -7,8 +7,10 @@ Every record is an immutable msgspec struct. Units stand in the names (`_bytes`,
 
 from console.model.base import Record
 from console.model.batch import Attention, Batch, Records, decode_batch, encode_batch
+from console.model.explanation import Cause, Dependency, Event, Explanation, Fit, Limit, PriorityPart
 from console.model.finding import Finding, Severity
 from console.model.job import ArrayPart, Job, JobState
+from console.model.log import LogChunk, LogStream
 from console.model.node import Cluster, ClusterKind, Node, NodeState, Queue, Reservation
 from console.model.sample import (
     Accelerator,
@@ -31,20 +33,29 @@ __all__ = [
     "ArrayPart",
     "Attention",
     "Batch",
+    "Cause",
     "Cluster",
     "ClusterKind",
+    "Dependency",
     "Disk",
+    "Event",
+    "Explanation",
     "Finding",
+    "Fit",
     "Host",
     "Job",
     "JobState",
+    "Limit",
     "Link",
     "LinkKind",
+    "LogChunk",
+    "LogStream",
     "Mount",
     "MountState",
     "Node",
     "NodeState",
     "Pressure",
+    "PriorityPart",
     "ProbeCost",
     "Queue",
     "Record",
