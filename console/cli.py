@@ -164,7 +164,10 @@ def _module(command: str) -> Any:
 
 
 _WITH_VALUE = frozenset(
-    {"--config", "--cluster", "--hosts", "--ssh-config", "--simulate", "--theme", "--refresh", "--wait"}
+    (
+        *("--config", "--cluster", "--hosts", "--ssh-config", "--simulate", "--theme", "--refresh", "--wait"),
+        *("-n", "--lines", "--stream"),
+    )
 )
 """The options that take a value in a word of its own."""
 

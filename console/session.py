@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from console.crash import write_crash
 from console.errors import ConnectionLost, QuarterdeckError
+from console.jobs import JobDesk
 from console.model import Attention, Batch, SourceState, SourceStatus
 from console.model.identity import NameRule
 from console.store import Store
@@ -134,6 +135,8 @@ class Session:
         self._hub: Hub | None = None
         self._pool: TransportPool | None = None
         self._backends: list[Backend] = []
+        self.desk = JobDesk(())
+        """Questions about single jobs."""
         self._feeding: asyncio.Task[None] | None = None
         self._backlog: dict[str, list[Batch]] = {}
         """Source to what waits behind a big batch of it."""
@@ -281,6 +284,7 @@ class Session:
             feedings.append(Feeding(backend, mode))
         if failures and not feedings:
             raise failures[0]
+        self.desk = JobDesk(self._backends)
         return feedings
 
     async def _open_probe(self, address: str, period_s: float, node: str) -> NodeProbe:
