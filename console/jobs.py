@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from console.errors import NoSuchJob, SourceError, Unsupported, UsageError
 from console.model import Explanation, LogStream
 from console.plugin import Backend, Explainer, LogReader, Logs
+
+CAPABILITIES: Mapping[str, type] = MappingProxyType({"explain": Explainer, "log": Logs})
 
 JobKey = tuple[str, str]
 """(cluster, the scheduler's own id)."""
@@ -17,14 +20,14 @@ class JobDesk:
 
     def __init__(self, backends: Sequence[Backend]) -> None:
         self._backends: Mapping[str, Backend] = {backend.cluster: backend for backend in backends}
+        self._able = {
+            backend.cluster: frozenset(name for name, kind in CAPABILITIES.items() if isinstance(backend, kind))
+            for backend in backends
+        }
 
-    def can_explain(self, cluster: str) -> bool:
-        """Whether the backend of a cluster says why a job waits."""
-        return isinstance(self._backends.get(cluster), Explainer)
-
-    def can_read(self, cluster: str) -> bool:
-        """Whether the backend of a cluster reads the output of jobs."""
-        return isinstance(self._backends.get(cluster), Logs)
+    def able(self, cluster: str) -> frozenset[str]:
+        """Return what the backend of a cluster can do: the names of CAPABILITIES."""
+        return self._able.get(cluster, frozenset())
 
     async def explain(self, key: JobKey) -> Explanation:
         """Return why a job is where it is. Raises SourceError; Unsupported when its backend does not say."""

@@ -206,10 +206,19 @@ class QuarterdeckApp(App[int]):
 
     def open(self, kind: str, row_id: RowId) -> None:
         """Open the page of one thing on top."""
+        from console.ui.screens.explain import ExplainScreen
+        from console.ui.screens.log import LogScreen
         from console.ui.screens.pages import JobScreen, NodeScreen
 
-        pages: dict[str, Callable[[RowId], BaseScreen]] = {"node": NodeScreen, "job": JobScreen}
-        self.push_screen(pages[kind](row_id))
+        if kind == "node":
+            self.push_screen(NodeScreen(row_id))
+            return
+        jobs: dict[str, Callable[[tuple[str, str]], BaseScreen]] = {
+            "job": JobScreen,
+            "explain": ExplainScreen,
+            "log": LogScreen,
+        }
+        self.push_screen(jobs[kind]((row_id[0], row_id[1])))
 
     # ---- what happens
 
@@ -228,6 +237,11 @@ class QuarterdeckApp(App[int]):
                     self.say(f"{error}. {error.hint}" if error.hint else str(error), "bad")
                 break
         screen.tick()
+
+    def offered(self, screen: str) -> list[Action]:
+        """Return the actions of a screen that something connected here can do."""
+        able = {name for cluster in self.session.store.clusters for name in self.session.desk.able(cluster)}
+        return [action for action in self.keymap.offered(screen) if action.needs in ("", *able)]
 
     def chosen(self, action_id: str | None) -> None:
         """Carry out what the palette gave."""

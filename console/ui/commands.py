@@ -21,7 +21,7 @@ class Commands:
 
     def _offered(self) -> dict[str, Action]:
         names: dict[str, Action] = {}
-        for action in self._app.keymap.offered(self._app.kind):
+        for action in self._app.offered(self._app.kind):
             names[action.id] = action
             if action.id.startswith("screen-"):
                 names[action.id.removeprefix("screen-")] = action

@@ -138,6 +138,10 @@ class BaseScreen(Screen[None]):
         for canvas in self.query(Canvas):
             canvas.redraw()
 
+    def job(self) -> tuple[str, str] | None:
+        """Return (cluster, id) of the job that this is about, or that is under the cursor."""
+        return None
+
     def attention(self) -> Attention:
         """Return what is on screen, marked and selected."""
         return Attention()

@@ -313,6 +313,11 @@ class ListScreen(BaseScreen):
             return None
         return "node", self.model.view.store.key(status.cluster, status.node)
 
+    def job(self) -> tuple[str, str] | None:
+        """Return the job under the cursor, in the table of jobs."""
+        row_id = self.cursor_id()
+        return (row_id[0], row_id[1]) if self.kind == "jobs" and row_id is not None else None
+
     def picture(self) -> str:
         """Return all rows that the filter shows, with the columns on screen."""
         from console.render.plain import text_table
