@@ -121,7 +121,7 @@ def _dispatch(arguments: list[str]) -> int:
 
 def _unknown(command: str) -> NoReturn:
     from console.errors import UsageError
-    from console.render.suggest import nearest
+    from console.suggest import nearest
     from console.text import clean
 
     close = nearest(command, COMMANDS)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from console.render.cells import Cell
-from console.render.suggest import nearest
+from console.suggest import nearest
 from console.ui.actions import Action
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from console.errors import ConnectionLost
 from console.model import Sample
 from console.probes import bundle, open_probe
 from console.transport.local import LocalTransport
-from tests.real.conftest import need
+from tests.needs import need, need_program
 
 pytestmark = pytest.mark.real
 
@@ -49,7 +49,7 @@ async def two(local: LocalTransport, **options: Any) -> tuple[Sample, Sample]:
 
 
 def said(*argv: str) -> str:
-    need(None if shutil.which(argv[0]) else f"{argv[0]} is not installed")
+    need_program(argv[0])
     return subprocess.run(argv, capture_output=True, text=True, check=True, timeout=20).stdout
 
 

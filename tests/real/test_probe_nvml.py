@@ -16,7 +16,7 @@ import pytest
 from console.model import Accelerator, Sample
 from console.probes import Probe, open_probe
 from console.transport.local import LocalTransport
-from tests.real.conftest import need
+from tests.needs import need
 from tests.real.test_probe_here import alive, children, until
 
 pytestmark = pytest.mark.real

@@ -28,7 +28,7 @@ from console.errors import (
 )
 from console.transport import channel as channel_module
 from console.transport.pool import TransportPool
-from tests.real.conftest import need
+from tests.needs import need
 from tests.real.fleet import SshFleet, missing, write_key
 
 pytestmark = pytest.mark.real
