@@ -175,6 +175,20 @@ def test_details_tell_whole_what_a_table_cuts(view: View) -> None:
     assert "exit code" in shown("jobs", ("lab", "9000"), view)
 
 
+def test_a_long_comment_stands_whole_on_the_node_page_and_in_the_details_of_a_job() -> None:
+    store = lab()
+    long = ("Größe der Läufe: 日本語 " * 200)[:4000].strip()
+    node = Node(name="gpu01", cluster="lab", state=NodeState.BUSY, detail={"comment": long, "extra": long})
+    job = Job(id="1", cluster="lab", state=JobState.RUNNING, comment=long)
+    store.apply(Batch(status=source("slurm:lab/nodes"), records=Records(nodes=(node,), jobs=(job,))))
+    view = View(store, NOW)
+    page = "".join(line_text(line) for line in node_sections(view, "gpu01", 100)[0].lines)
+    pane = "".join(line_text(line) for line in details(TABLES["jobs"].row(view, ("lab", "1")), view, 100))
+    packed = long.replace(" ", "")
+    assert page.replace(" ", "").count(packed) == 2
+    assert pane.replace(" ", "").count(packed) == 1
+
+
 def test_details_of_something_else_is_a_bug() -> None:
     with pytest.raises(TypeError):
         details(object(), View(Store(), NOW), 80)

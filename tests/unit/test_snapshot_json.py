@@ -130,6 +130,24 @@ def test_a_node_that_nobody_measures_says_why(snapshot: dict[str, Any]) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("listed", "said"),
+    [({}, "no NVIDIA, AMD or Habana device"), ({"accelerators_total": "Slurm counts no GRES"}, "Slurm counts no GRES")],
+)
+def test_why_nobody_counts_accelerators_is_what_the_probe_says_unless_a_list_does(
+    listed: dict[str, str], said: str
+) -> None:
+    store = Store()
+    nodes = (Node(name="vm", cluster="vm", missing=listed),)
+    store.apply(Batch(status=source("local:vm/nodes", kind="local"), records=Records(nodes=nodes)))
+    sample = Sample(node="vm", observed_at=NOW, missing={"accelerators": "no NVIDIA, AMD or Habana device"})
+    store.apply(Batch(status=source("local", kind="local", node="vm"), records=Records(samples=(sample,))))
+    (node,) = snapshot_json(store, NOW, False)["nodes"]
+    assert node["accelerators_total"] is None
+    assert node["missing"]["accelerators_total"] == said
+    assert node["missing"]["accelerators"] == "no NVIDIA, AMD or Habana device"
+
+
 def test_sources_never_say_connecting(snapshot: dict[str, Any]) -> None:
     waiting = by_name(snapshot["sources"], "ssh:gpu10")
     assert waiting["state"] == "unreachable"
