@@ -28,6 +28,7 @@ MODULES = (
     "mounts",
     "jobs",
     "nvml",
+    "compute_apps",
     "nvidia_smi",
     "amd",
     "habana",

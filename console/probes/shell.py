@@ -36,6 +36,7 @@ FILES = (
     "/proc/self/mountstats",
 )
 NO_PYTHON = "not read without Python on the node"
+GPU_LEFT_OUT = {**nvidia_smi.unasked(nvidia_smi.BASIC, NO_PYTHON), "processes": NO_PYTHON}
 READ_BY_SHELL = "none: read by sh"
 TICK_LIMIT_BYTES = 4 << 20
 GPU_MAX_AGE_S = 30.0
@@ -100,7 +101,7 @@ class ShellReader:
 
     def gpu_line(self, line: str, now: float) -> None:
         """Take one line of nvidia-smi."""
-        row = nvidia_smi.parse_row(list(nvidia_smi.BASIC), line)
+        row = nvidia_smi.parse_row(list(nvidia_smi.BASIC), line, GPU_LEFT_OUT)
         if row is None:
             self._said = line.strip() or self._said
         else:

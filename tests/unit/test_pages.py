@@ -11,6 +11,7 @@ from console.model import AcceleratorProcess, Batch, Job, JobState, Node, NodeSt
 from console.render.cells import Line, cell_width, line_text
 from console.render.details import details
 from console.render.glyphs import ASCII, UNICODE
+from console.render.gpus import gpu_reasons
 from console.render.heat import (
     HeatMetric,
     describe,
@@ -299,6 +300,30 @@ def test_on_a_shared_node_ranks_are_those_of_its_own_processes() -> None:
     text = text_of(job_sections(View(store, NOW), ("lab", "8"), 120))
     assert "shared with other jobs, all GPUs shown: n1" in text
     assert "1 of its nodes are not known here" in text
+
+
+def test_on_a_shared_node_nothing_is_sure_while_processes_are_not_known() -> None:
+    store = shared_store("7")
+    node = store.nodes["n1"]
+    assert node.sample is not None
+    blind = msgspec.structs.replace(node.sample.accelerators[0], missing={"processes": "not named yet"})
+    gpus = (blind, *node.sample.accelerators[1:])
+    node.sample = msgspec.structs.replace(node.sample, accelerators=gpus)
+    shown_gpus, sure = own_gpus(node, store.jobs["lab", "7"])
+    assert (len(shown_gpus), sure) == (4, False)
+
+
+def test_one_reason_for_many_values_of_many_gpus_is_said_once() -> None:
+    view = View(Store(), NOW)
+    left_out = {"clock_mhz": "not asked", "throttle": "not asked"}
+    gpus = tuple(
+        msgspec.structs.replace(gpu(index), missing={**left_out, **({"power_w": "asleep"} if index == 2 else {})})
+        for index in range(4)
+    )
+    lines = [line_text(line) for line in gpu_reasons(view, gpus, 78)]
+    assert lines == ["– gpu 0,1,2,3  clock_mhz, throttle: not asked", "– gpu 2  power_w: asleep"]
+    narrow = gpu_reasons(view, gpus, 30)
+    assert all(cell_width(line_text(line)) <= 30 for line in narrow)
 
 
 def test_pages_and_details_are_ascii_in_ascii_mode(store: Store) -> None:

@@ -222,6 +222,8 @@ async def test_a_node_without_python_is_read_by_its_shell() -> None:
     assert second.host.cpu_percent == 100.0
     assert second.accelerators[0].utilization_percent == 97.0
     assert second.accelerators[0].memory_used_bytes == 1 << 30
+    for field in ("processes", "throttle", "power_limit_w", "clock_mhz", "ecc_uncorrected"):
+        assert second.accelerators[0].missing[field] == "not read without Python on the node"
     assert second.cost is not None
     assert second.cost.accelerators == "nvidia-smi"
     mounts = {mount.path: mount for mount in second.mounts}

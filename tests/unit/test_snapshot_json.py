@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from console.model import Batch, Cluster, ClusterKind, Host, Job, Node, Records, Sample, SourceState
+from console.model import Accelerator, Batch, Cluster, ClusterKind, Host, Job, Node, Records, Sample, SourceState
 from console.render.snapshot import snapshot_json
 from console.store import Store
 from tests.unit.render_data import NOW, lab, sample_of_gpu01, source
@@ -146,6 +146,21 @@ def test_why_nobody_counts_accelerators_is_what_the_probe_says_unless_a_list_doe
     assert node["accelerators_total"] is None
     assert node["missing"]["accelerators_total"] == said
     assert node["missing"]["accelerators"] == "no NVIDIA, AMD or Habana device"
+
+
+def test_lists_that_nobody_read_are_not_shown_as_empty() -> None:
+    store = Store()
+    missing = {"processes": "not read", "throttle": "not asked"}
+    gpus = (Accelerator(index=0, missing=missing), Accelerator(index=1))
+    sample = Sample(node="n1", observed_at=NOW, accelerators=gpus)
+    nodes = (Node(name="n1", cluster="hosts"),)
+    store.apply(Batch(status=source("hosts:hosts/nodes", kind="ssh"), records=Records(nodes=nodes)))
+    store.apply(Batch(status=source("ssh:n1", kind="ssh", node="n1"), records=Records(samples=(sample,))))
+    (node,) = snapshot_json(store, NOW, False)["nodes"]
+    blind, idle = node["accelerators"]
+    assert blind["processes"] == blind["throttle"] == idle["processes"] == []
+    assert blind["missing"].items() >= missing.items()
+    assert not set(missing) & set(idle["missing"])
 
 
 def test_sources_never_say_connecting(snapshot: dict[str, Any]) -> None:
