@@ -293,6 +293,17 @@ async def test_a_list_of_processes_that_hangs_costs_itself_only(local: LocalTran
         assert len(hanging) == 1, "what hangs is not asked again"
 
 
+async def test_paused_nvidia_smi_does_not_run_and_resumed_it_does(local: LocalTransport, tmp_path: Path) -> None:
+    async with by_smi(local, tmp_path, ":") as (probe, pid):
+        await sample_where(probe, lambda sample: not sample.accelerators[0].missing.get("processes"))
+        assert children_of_all_threads(pid)
+        await probe.pause(True)
+        until(lambda: not any(alive(tool) for tool in children_of_all_threads(pid)), 30.0)
+        await probe.pause(False)
+        sample = await sample_where(probe, lambda sample: sample.accelerators[0].utilization_percent is not None)
+        assert sample.accelerators[0].state == "ok"
+
+
 def command(pid: int) -> bytes:
     return Path(f"/proc/{pid}/cmdline").read_bytes()
 

@@ -64,6 +64,11 @@ class Accelerators:
             return {}, self._reason
         return self._way.read(now, patience_s)  # type: ignore[no-any-return]
 
+    def rest(self) -> None:
+        """End what reads by itself, until it is asked again."""
+        if isinstance(self._way, nvidia_smi.NvidiaSmi):
+            self._way.rest()
+
     def end(self) -> None:
         """End the children, if there are any."""
         if isinstance(self._way, (nvidia_smi.NvidiaSmi, Habana)):

@@ -144,6 +144,7 @@ class NvidiaSmi:
         self._rows = {}  # type: dict[str, dict[str, Any]]
         self._rows_at = 0.0
         self._last = ""
+        self._resting = False
 
     def _start(self) -> None:
         known = known_fields(self._help.run(["--help-query-gpu"])[1])
@@ -153,6 +154,8 @@ class NvidiaSmi:
             [self._path, "--loop=%d" % LOOP_S] + arguments(self._fields),
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
+        if self._resting:
+            self.end()
         threading.Thread(target=self._listen, args=(self._process,), name="nvidia-smi", daemon=True).start()
 
     def _listen(self, process: "subprocess.Popen[bytes]") -> None:
@@ -169,6 +172,7 @@ class NvidiaSmi:
 
     def ask(self, now: float) -> "list[Worker]":
         """Start it when it does not run."""
+        self._resting = False
         started = self._apps.ask(now)
         process = self._process
         if process is None or process.poll() is not None:
@@ -189,6 +193,13 @@ class NvidiaSmi:
     def _stale(row: "dict[str, Any]", reason: str) -> "dict[str, Any]":
         facts = [(field, row[field]) for field in ("vendor", "uuid", "model", "bus_id") if field in row]
         return without_values(dict(facts), "error", reason)
+
+    def rest(self) -> None:
+        """End the children until it is asked again; what they said is of before."""
+        self._resting = True
+        self.end()
+        self._rows, self._last = {}, ""
+        self._starter.asked_at = None
 
     def end(self) -> None:
         """End the children."""
