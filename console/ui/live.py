@@ -72,6 +72,9 @@ class LiveSession(Protocol):
     def set_refresh(self, period_s: float | None) -> None:
         """Override the pace; None: each source's own."""
 
+    def report(self, error: BaseException, where: str) -> str:
+        """Keep the traceback of what nobody foresaw, and notice it; return the path of the file, which may be empty."""
+
     def save(self, name: str, text: str) -> str:
         """Write text to a new file in the working directory, never over another; return its path. OSError."""
 

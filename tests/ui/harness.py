@@ -116,6 +116,7 @@ class NotingSession:
         self.notices: list[str] = []
         self.calls: list[tuple[str, Any]] = []
         self.saved: dict[str, str] = {}
+        self.reported: list[tuple[BaseException, str]] = []
         self.full_disk = False
         self.desk = NotingDesk()
         self._fails = fails
@@ -148,6 +149,12 @@ class NotingSession:
             raise OSError(28, "No space left on device")
         self.saved[name] = text
         return f"/here/{name}"
+
+    def report(self, error: BaseException, where: str) -> str:
+        """Keep it, and say so."""
+        self.reported.append((error, where))
+        self.notices.append(f"unforeseen {type(error).__name__} in {where}: see /state/crash.txt")
+        return "/state/crash.txt"
 
     @property
     def attention(self) -> Attention:

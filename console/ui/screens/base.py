@@ -9,6 +9,7 @@ from textual.app import ComposeResult
 from textual.events import Key, Resize
 from textual.screen import Screen
 from textual.widget import Widget
+from textual.worker import Worker
 
 from console.model import Attention
 from console.render.tables import RowId
@@ -67,6 +68,10 @@ class BaseScreen(Screen[None]):
 
     def share_room(self, width: int, height: int) -> None:
         """Give the panes of the body their sizes."""
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        """Tell the app what ended a worker: the message comes to the node that runs it, and goes no further."""
+        self.console_app.worker_changed(event.worker)
 
     # ---- keys
 

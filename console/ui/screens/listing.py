@@ -123,8 +123,15 @@ class ListScreen(BaseScreen):
             if status.hint:
                 lines.append((f"  {status.hint}", "info"))
         if not lines:
-            return (("connecting ...", "muted"),)
+            return self._nothing_yet()
         return ((self.model.table.empty, "muted"), *lines)
+
+    def _nothing_yet(self) -> Sequence[Run]:
+        """Say why no source has said a word."""
+        failure = self.console_app.view.failure
+        if failure is None:
+            return (("connecting ...", "muted"),)
+        return (("nothing is shown, for the session could not start", "warn"), (failure, "bad"))
 
     def _place(self) -> tuple[Cell, ...]:
         model, table = self.model, self.table
