@@ -22,7 +22,7 @@ import pytest
 from console.config import Overrides, load
 from console.model import SourceState
 from console.session import Session
-from tests.real.conftest import need
+from tests.needs import need
 from tests.real.fleet import SshFleet, missing
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
