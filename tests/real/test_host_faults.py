@@ -23,7 +23,7 @@ from console.render.node_page import node_sections
 from console.render.view import View
 from console.session import Session
 from console.transport.pool import TransportPool
-from tests.real.conftest import need
+from tests.needs import need
 from tests.real.fleet import PATH, SshFleet, missing
 from tests.real.test_probe_here import until
 
