@@ -298,7 +298,7 @@ class Session:
                 backend = opening.open(World(pool, self._environ, opening.cluster))
             except QuarterdeckError as error:
                 failures.append(error)
-                self.notices.append(f"{opening.cluster}: {error}")
+                self.notices.append(f"{opening.cluster}: {error.in_one_line}")
                 continue
             self._backends.append(backend)
             mode = (
@@ -317,7 +317,7 @@ class Session:
 
         pool = self._pool
         if pool is None:
-            raise ConnectionLost("the console is closing", address)
+            raise ConnectionLost("the console is closing", address, "start it again")
         return await open_probe(pool.get(address), period_s=period_s, node=node)
 
     def _node_rule(self) -> NameRule:

@@ -148,7 +148,7 @@ class QuarterdeckApp(App[int]):
             self.exit(return_code=error.exit_code)
             return
         if isinstance(error, QuarterdeckError):
-            text = clean(f"{error} ({error.hint})" if error.hint else str(error))
+            text = clean(error.in_one_line)
             self.messages.notice(f"{name} failed: {text}", "bad")
         else:
             kept = self.session.report(error, name)
@@ -254,7 +254,7 @@ class QuarterdeckApp(App[int]):
                 try:
                     method(argument)
                 except QuarterdeckError as error:
-                    self.say(f"{error}. {error.hint}" if error.hint else str(error), "bad")
+                    self.say(error.in_one_line, "bad")
                 break
         screen.tick()
 
@@ -285,6 +285,8 @@ class QuarterdeckApp(App[int]):
 
     def tick(self) -> None:
         """Show what changed, and tell the session what is looked at."""
+        if not self.screen_stack:
+            return  # it is closing, and the clock ticks once more
         self.view.now = self.clock()
         self.garbage.tick()
         self.messages.take(self.session.notices)

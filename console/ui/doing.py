@@ -123,7 +123,7 @@ class Doing:
         except ValueError:
             seconds = 0.0
         if not 0.2 <= seconds <= 3600:
-            raise UsageError(f"{argument} is not a number of seconds", hint="refresh 5, or refresh auto")
+            raise UsageError("not a number of seconds from 0.2 to 3600", argument, "refresh 5, or refresh auto")
         self._app.session.set_refresh(seconds)
         self._app.say(f"what is on screen is asked for every {seconds:g} s", "info")
 

@@ -50,8 +50,7 @@ def load(name: str, user_dir: Path | None) -> tuple[Theme, str | None]:
     try:
         return themes.load(name, user_dir), None
     except ConfigError as error:
-        hint = f" ({error.hint})" if error.hint else ""
-        return themes.load(themes.DEFAULT), f"{error}{hint}; the theme {themes.DEFAULT} is used"
+        return themes.load(themes.DEFAULT), f"{error.in_one_line}; the theme {themes.DEFAULT} is used"
 
 
 def textual_theme(theme: Theme) -> TextualTheme:
@@ -81,7 +80,7 @@ def textual_theme(theme: Theme) -> TextualTheme:
         made.to_color_system().generate()
     except Exception as error:
         # Textual raises what it likes for a colour that it cannot read; one bad theme must not end the console.
-        raise ConfigError(f"the theme {theme.name} cannot be used: {error}") from error
+        raise ConfigError(f"cannot be used: {error}", f"theme {theme.name}", "correct its colours") from error
     return made
 
 

@@ -35,7 +35,7 @@ class ListScreen(BaseScreen):
         super().__init__(kind)
         self._columns = columns
         self.filter_text = ""
-        self.filter_error: str | None = None
+        self.filter_error: UsageError | None = None
         self.filter_history: list[str] = []
         self.wants_details: bool | None = None
         """What the user said; None: by the room."""
@@ -109,7 +109,7 @@ class ListScreen(BaseScreen):
         if self.model.busy:
             return (("reading ...", "muted"),)
         if self.filter_error is not None:
-            return ((self.filter_error, "bad"), ("esc clears the filter", "muted"))
+            return ((self.filter_error.in_one_line, "bad"), ("esc clears the filter", "muted"))
         if self.filter_text and self.model.total:
             return (
                 (f"no {self.model.table.noun} matches {self.filter_text}", "warn"),
@@ -246,9 +246,9 @@ class ListScreen(BaseScreen):
 
         self.filter_text = text
         try:
-            predicate = compile_filter(text, self.model.table) if text.strip() else None
+            predicate = compile_filter(text, self.model.table, self.model.view.store) if text.strip() else None
         except UsageError as error:
-            self.filter_error = f"{error}. {error.hint}" if error.hint else str(error)
+            self.filter_error = error
             return
         self.filter_error = None
         self.model.filter_by(predicate)
@@ -279,8 +279,8 @@ class ListScreen(BaseScreen):
             return
         self.set_filter(text)
         error = self.filter_error
-        hint = "words, field:value, field>80, !word, ~regex~"
-        self.console_app.explain((Cell(error, "bad") if error else Cell(hint, "muted"),))
+        hint = "words, field:value, field>80, !word, ~regex~, gpu[01-16], @drained"
+        self.console_app.explain((Cell(error.in_one_line, "bad") if error else Cell(hint, "muted"),))
         self.tick()
 
     def entered(self, sign: str, text: str) -> None:

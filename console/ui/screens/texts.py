@@ -92,6 +92,8 @@ class HelpScreen(TextScreen):
                 ("util>80  mem<=100G  age<5m", "numbers, sizes, times"),
                 ("!idle", "not this"),
                 ("~^gpu0[12]~", "a regular expression"),
+                ("gpu[01-16,20]", "these nodes, or what is on them"),
+                ("@drained @partition:gpu @job:8812", "the nodes of a group, or what is on them"),
             )
         ]
         return rows
