@@ -220,7 +220,7 @@ class ShellProbe:
             async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
                 await self._resumed.wait()
         except TimeoutError:
-            raise TimedOut("paused", self.node) from None
+            raise TimedOut("paused", self.node, "it goes on when the console does") from None
 
     async def _answer(self, channel: Channel, deadline: float) -> tuple[dict[str, str], float | None]:
         files: dict[str, list[str]] = {}

@@ -61,9 +61,9 @@ class Going:
     def _job(self, needs: str, otherwise: str) -> tuple[str, str]:
         key = self._app.base.job()
         if key is None:
-            raise UsageError("there is no job under the cursor")
+            raise UsageError("there is no job under the cursor", hint="2 shows the jobs")
         if needs not in self._app.session.desk.able(key[0]):
-            raise UsageError(f"{key[0]} {otherwise}")
+            raise UsageError(f"{key[0]} {otherwise}", hint="ask its own commands")
         return key
 
     def act_help(self, argument: str) -> None:
