@@ -251,8 +251,8 @@ class LogScreen(BaseScreen):
 
     # ---- what is shown
 
-    def tick(self) -> None:
-        """Say which output this is and whether it is live."""
+    def show(self) -> None:
+        """Say which output this is, whether it is live, and how the training goes."""
         buffer = self.pane.buffer
         which = f"{self._chosen + 1}/{len(self._streams)} " if len(self._streams) > 1 else ""
         name = self._streams[self._chosen].name if self._streams else "log"
@@ -266,7 +266,7 @@ class LogScreen(BaseScreen):
         self.rule.title = training_line(self.console_app.view, self._training, self.size.width)
         self.rule.display = bool(self.rule.title)
         self.rule.sync()
-        super().tick()
+        super().show()
 
     def picture(self) -> str:
         """Return all lines that are loaded."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from textual.widget import Widget
 
@@ -38,11 +38,12 @@ class TextScreen(BaseScreen):
         """Return the lines for a width."""
         raise NotImplementedError
 
-    def tick(self) -> None:
+    def steps(self) -> Iterator[None]:
         """Show the lines as they are now."""
         if self.lines.size:
             self.lines.show(self.rows(max(self.lines.size.width - 3, 20)))
-        super().tick()
+        yield
+        yield from super().steps()
 
     def picture(self) -> str:
         """Return all lines as text."""
