@@ -6,7 +6,7 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable
 
-from console.errors import BadAnswer, TimedOut
+from console.errors import BadAnswer, TimedOut, Unreachable
 from console.feed.pace import Backoff, Budget, Meter, rest_s, state_of
 from console.feed.status import SourceTracker
 from console.model import Records
@@ -114,6 +114,10 @@ class PolledWorker:
                 )
         except Exception as error:  # noqa: BLE001
             # Whatever a plugin raises costs that plugin its answer, never the console.
+            if type(error) is Unreachable:
+                # Nobody was reached, so nobody was burdened: who comes back does not wait for that.
+                self._budget.spend(loop.time(), -guess)
+                guess = 0
             self._meter.add(loop.time(), guess)
             return self._failed(error)
         now = loop.time()
