@@ -56,6 +56,10 @@ def _state(view: View, node: NodeView, width: int) -> list[Line]:
     lines += [
         pair(facet.cluster, facet.scheduler_state, view) for facet in node.facets.values() if facet.scheduler_state
     ]
+    for label, told in nodes.conflicts(node):
+        form = units.size if label == "memory" else units.number
+        says = (f"{who} {value if isinstance(value, str) else form(value)}" for who, value in told)
+        lines += paragraph(label, f"{view.glyphs.warning} {', '.join(says)}: they do not agree", view, width, "warn")
     lines += paragraph("reason", text(node, "reason"), view, width, "warn")
     by, at = text(node, "reason_by"), nodes.facet_number(node, "reason_at")
     if by or at is not None:
