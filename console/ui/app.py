@@ -19,7 +19,7 @@ from console.errors import QuarterdeckError
 from console.model import Attention
 from console.render import themes
 from console.render.cells import Cell
-from console.render.glyphs import ASCII, UNICODE
+from console.render.glyphs import fitting
 from console.render.tables import RowId
 from console.render.view import View
 from console.text import clean
@@ -66,8 +66,8 @@ class QuarterdeckApp(App[int]):
         self.settings = settings
         self.theme_dir = theme_dir
         self.clock = clock
-        plain = settings.ascii if settings.ascii is not None else not _utf8()
-        self.view = View(session.store, clock(), ASCII if plain else UNICODE, session.simulated)
+        glyphs = fitting(settings.ascii, os.environ, _utf8())
+        self.view = View(session.store, clock(), glyphs, session.simulated)
         self.actions: Mapping[str, Action] = by_id()
         self.keymap = Keymap(ACTIONS, settings.keymap)
         self.commands = Commands(self)
