@@ -50,7 +50,7 @@ def _print(call: Call) -> int:
 
     from console.commands.state import finish, look, output_width, parse_wait
     from console.render.filter import compile_filter
-    from console.render.plain import sorted_rows, table_text
+    from console.render.plain import marked, sorted_rows, table_text
     from console.render.tables import TABLES
 
     options = call.options
@@ -68,7 +68,7 @@ def _print(call: Call) -> int:
     if options.json:
         call.say_json(_json(call.command, view, ids))
     else:
-        call.say(table_text(view, table.id, output_width(), ids).rstrip("\n"))
+        call.say(marked(view, table_text(view, table.id, output_width(), ids)).rstrip("\n"))
     return finish(call, outcome)
 
 

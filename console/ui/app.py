@@ -220,6 +220,8 @@ class QuarterdeckApp(App[int]):
     def perform(self, action_id: str, argument: str = "") -> None:
         """Carry out an action; what cannot be done is said."""
         action = self.actions[action_id]
+        if action.asks and not argument:
+            action, argument = self.actions["command"], f"{action.id} "
         screen = self.base
         self.messages.pressed()
         self.garbage.pressed()
@@ -242,6 +244,10 @@ class QuarterdeckApp(App[int]):
         """Show a message on the last line for a while."""
         self.messages.say(clean(text), style)
         self.base.status.sync()
+
+    def key_for(self, action_id: str) -> str:
+        """Return the first key of an action as people write it; empty when it has none."""
+        return self.keymap.shown(self.actions[action_id])
 
     def column_names(self) -> list[str]:
         """Return the columns of the table that is shown; empty on other screens."""
