@@ -20,7 +20,7 @@ from console.errors import ConfigError, QuarterdeckError, UsageError
 from console.model import Attention
 from console.render import themes
 from console.render.cells import Cell
-from console.render.glyphs import ASCII, UNICODE
+from console.render.glyphs import fitting
 from console.render.tables import RowId
 from console.render.view import View
 from console.text import clean
@@ -69,8 +69,8 @@ class QuarterdeckApp(App[int]):
         self.settings = settings
         self.theme_dir = theme_dir
         self.clock = clock
-        plain = settings.ascii if settings.ascii is not None else not _utf8()
-        self.view = View(session.store, clock(), ASCII if plain else UNICODE, session.simulated)
+        glyphs = fitting(settings.ascii, os.environ, _utf8())
+        self.view = View(session.store, clock(), glyphs, session.simulated)
         self.actions: Mapping[str, Action] = by_id()
         self.keymap = Keymap(ACTIONS, settings.keymap)
         self.commands = Commands(self)
@@ -249,6 +249,8 @@ class QuarterdeckApp(App[int]):
     def perform(self, action_id: str, argument: str = "") -> None:
         """Carry out an action; what cannot be done is said."""
         action = self.actions[action_id]
+        if action.asks and not argument:
+            action, argument = self.actions["command"], f"{action.id} "
         screen = self.base
         self.messages.pressed()
         self.garbage.pressed()
@@ -276,6 +278,10 @@ class QuarterdeckApp(App[int]):
         """Show a message on the last line for a while."""
         self.messages.say(clean(text), style)
         self.base.status.sync()
+
+    def key_for(self, action_id: str) -> str:
+        """Return the first key of an action as people write it; empty when it has none."""
+        return self.keymap.shown(self.actions[action_id])
 
     def column_names(self) -> list[str]:
         """Return the columns of the table that is shown; empty on other screens."""

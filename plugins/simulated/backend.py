@@ -82,6 +82,7 @@ class SimulatedBackend:
             if reservations or first
             else (),
             complete=complete,
+            requests=0,
             detail="simulated; nothing here exists",
         )
 
@@ -104,6 +105,7 @@ class SimulatedBackend:
             jobs=tuple(jobs),
             gone_jobs=() if first else tuple(gone),
             complete=("jobs",) if first else (),
+            requests=0,
             detail="simulated; nothing here exists",
         )
 
@@ -124,6 +126,7 @@ class SimulatedBackend:
         samples = await _sliced(wanted, self._sample, REST_S)
         return Records(
             samples=tuple([sample for sample in samples if sample is not None]),
+            requests=0,
             detail="simulated; nothing here exists",
         )
 

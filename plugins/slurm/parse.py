@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from console.errors import BadAnswer
 from console.model import Node, Queue, Reservation
 from console.text import clean
-from plugins.slurm import gres, times
+from plugins.slurm import gres, hostlist, times
 from plugins.slurm.jobs import LIMIT_FREE
 from plugins.slurm.settings import AddressRule
 from plugins.slurm.states import asleep, hidden, node_state
@@ -306,6 +306,7 @@ def reservations(answer: bytes, cluster: str) -> tuple[Reservation, ...]:
                 cluster=cluster,
                 state=_known(value.get("State")),
                 nodes=_known(value.get("Nodes")),
+                node_names=tuple([clean(each) for each in hostlist.expand(value.get("Nodes", "")) or ()]),
                 starts_at=times.epoch(value.get("StartTime", "")),
                 ends_at=times.epoch(value.get("EndTime", "")),
                 users=_several(value.get("Users")),

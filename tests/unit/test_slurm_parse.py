@@ -456,10 +456,17 @@ def test_reservations(version: str) -> None:
     assert found["maint1"].flags == ("MAINT", "IGNORE_JOBS", "SPEC_NODES")
     assert (found["maint1"].state, found["maint1"].nodes, found["maint1"].users) == ("ACTIVE", "n7", ("root",))
     assert found["class"].accounts == ("research",)
+    assert (found["maint1"].node_names, found["class"].node_names) == (("n7",), ("n1", "n2"))
     (maint,) = parse.reservations(recorded(version, "reservation-epoch.out"), "lab")
     assert maint.starts_at is not None
     assert maint.ends_at == maint.starts_at + 3600
     assert parse.reservations(recorded(version, "reservations-none.out"), "lab") == ()
+
+
+def test_a_reservation_whose_nodes_cannot_be_read_stands_without_them() -> None:
+    for nodes in ("n[1-", "(null)", "n[1-999999999]"):
+        (found,) = parse.reservations(f"ReservationName=r Nodes={nodes} State=ACTIVE".encode(), "lab")
+        assert (found.name, found.node_names) == ("r", ())
 
 
 def test_configuration_and_controllers(version: str) -> None:
