@@ -3,43 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.real.fleet import SshFleet
+from tests.real.qd import qd
 from tests.real.slurm_cluster import SlurmCluster
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
-
-
-def qd(*arguments: str, env: dict[str, str] | None = None, timeout: float = 60) -> subprocess.CompletedProcess[str]:
-    """Run the command as a person would, from outside."""
-    return subprocess.run(
-        [sys.executable, "-m", "console.cli", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        env={**os.environ, "LC_ALL": "C.UTF-8", **(env or {})},
-        check=False,
-    )
-
-
-def until(condition: Callable[[], Any], seconds: float, what: str) -> Any:
-    """Return the first truthy answer of `condition`; fail when there is none in time."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if value := condition():
-            return value
-        time.sleep(0.2)
-    raise AssertionError(f"not within {seconds:.0f} s: {what}")
 
 
 def test_twenty_hosts_of_which_three_are_dead(tmp_path: Path) -> None:
