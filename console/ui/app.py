@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from textual.app import App
+from textual.driver import Driver
+from textual.drivers.linux_driver import LinuxDriver
 from textual.events import Event, Key, Paste
 from textual.worker import Worker, WorkerState
 
@@ -28,6 +30,7 @@ from console.ui import theme as looks
 from console.ui.actions import ACTIONS, TABLE_SCREENS, Action, by_id
 from console.ui.commands import Commands
 from console.ui.doing import Doing, Going
+from console.ui.driver import TerminalDriver
 from console.ui.garbage import Garbage
 from console.ui.keymap import Keymap
 from console.ui.live import LiveSession, UiSettings
@@ -91,6 +94,11 @@ class QuarterdeckApp(App[int]):
 
     # ---- life
 
+    def get_driver_class(self) -> type[Driver]:
+        """Return what speaks to the terminal; one that the environment names stays."""
+        found = super().get_driver_class()
+        return TerminalDriver if found is LinuxDriver else found
+
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Return the variables of styles.tcss that Textual does not know."""
         return dict(looks.VARIABLES)
@@ -104,6 +112,7 @@ class QuarterdeckApp(App[int]):
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self.exit, 128 + number, 128 + number)
+        self.app_resume_signal.subscribe(self, lambda _app: self.refresh(layout=True))
         self.garbage.begin()
         self.run_worker(self.typeahead.run(), name="keys", group="keys")
         self.call_after_refresh(self._begin)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import errno
 import fcntl
+import io
 import os
 import pty
 import re
@@ -13,13 +15,16 @@ import struct
 import subprocess
 import sys
 import termios
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pyte
 import pytest
+from textual.drivers._writer_thread import MAX_QUEUED_WRITES, WriterThread
 
+from console.ui.driver import Output
 from tests.needs import need_program
 from tests.terminal import DEADLINE_S, QD, Tmux, running, wait_for
 
@@ -144,6 +149,10 @@ class Terminal:
         pyte.ByteStream(screen).feed(known)
         return [line.rstrip() for line in screen.display]
 
+    def threads(self) -> int:
+        """How many threads it has."""
+        return len(os.listdir(f"/proc/{self.pid}/task"))
+
     def hang_up(self) -> None:
         """Take the terminal away."""
         os.close(self._master)
@@ -198,6 +207,48 @@ def test_a_terminal_that_is_gone_ends_it(terminal: Terminal, tmp_path: Path) -> 
     terminal.hang_up()
     terminal.end()
     assert not list(tmp_path.rglob("crash-*"))
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGTSTP])
+def test_who_was_stopped_takes_the_terminal_up_again_and_hears_every_key(
+    terminal: Terminal, number: signal.Signals
+) -> None:
+    terminal.read(b"gpu001")
+    before = terminal.threads()
+    for _ in range(3):
+        terminal.output = b""
+        os.kill(terminal.pid, number)
+        wait_for(
+            lambda: Path(f"/proc/{terminal.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T", "it stops"
+        )
+        os.kill(terminal.pid, signal.SIGCONT)
+        terminal.read(b"\x1b[?1049h")
+        terminal.read(b"gpu001")
+    # Two readers of one terminal would each get a part of the keys; each comes with a writer.
+    assert terminal.threads() <= before + 2
+    terminal.press(b"jjjjjjjjjjjjjjq")
+    assert terminal.end() == 0
+
+
+def test_what_is_written_to_a_terminal_that_is_gone_holds_nobody_up() -> None:
+    class Gone(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(errno.EIO, "Input/output error")
+
+    writer = WriterThread(Output(Gone()))  # type: ignore[arg-type]
+    writer.start()
+
+    def write_and_stop() -> None:
+        for _ in range(5 * MAX_QUEUED_WRITES):
+            writer.write("x")
+        writer.stop()
+
+    stopping = threading.Thread(target=write_and_stop, daemon=True)
+    stopping.start()
+    stopping.join(DEADLINE_S)
+    assert not stopping.is_alive()
+    assert not writer.is_alive()
 
 
 @pytest.mark.real
