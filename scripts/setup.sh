@@ -8,19 +8,18 @@ cd "$(dirname "$0")/.."
 
 as_root() { [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; }
 
-install() {
+install() (  # a shell of its own: what it forbids is allowed again however it ends
     echo "installing: $*"
     export DEBIAN_FRONTEND=noninteractive
     # Daemons are started by the tests themselves, each in a place of its own; none may start with its package.
-    local policy=/usr/sbin/policy-rc.d made=""
+    policy=/usr/sbin/policy-rc.d
     if [ ! -e "$policy" ]; then
-        printf '#!/bin/sh\nexit 101\n' > "$policy" && chmod 755 "$policy" && made=yes
+        trap 'rm -f "$policy"' EXIT
+        trap 'exit 130' HUP INT TERM
+        printf '#!/bin/sh\nexit 101\n' > "$policy" && chmod 755 "$policy"
     fi
-    local status=0
-    { apt-get update -qq && apt-get install -qq -y --no-install-recommends "$@" >/dev/null; } || status=$?
-    [ -z "$made" ] || rm -f "$policy"
-    return $status
-}
+    apt-get update -qq && apt-get install -qq -y --no-install-recommends "$@" >/dev/null
+)
 
 usable() { "$1" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
 
@@ -41,7 +40,7 @@ venv() {
     fi
     local python
     if ! python=$(find_python); then
-        as_root && install python3 python3-venv
+        if as_root; then install python3 python3-venv || true; fi
         if ! python=$(find_python); then
             echo "setup: Python 3.11 or newer with venv is needed" >&2
             echo "    Debian and Ubuntu: sudo apt-get install python3 python3-venv; or name one: make run PYTHON=…" >&2

@@ -23,7 +23,7 @@ from plugins.slurm.settings import SlurmSettings
 from tests.needs import need
 from tests.real.fleet import SshFleet, missing
 from tests.real.qd import qd
-from tests.real.slurm_cluster import SlurmCluster
+from tests.real.slurm_cluster import SlurmCluster, wait_until
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
@@ -50,6 +50,12 @@ def odd(slurm: SlurmCluster) -> Iterator[SlurmCluster]:
     slurm.submit("-p", "debug", "--array=0-5%2")
     slurm.run("scontrol", "update", "NodeName=n2", "State=DRAIN", 'Reason=it\'s "bad" | $HOME')
     try:
+        running = len(NAMES) + 2
+        wait_until(
+            lambda: slurm.run("squeue", "-h", "-t", "R", "-o", "%i").stdout.count("\n") == running,
+            30,
+            "all that can run",
+        )
         yield slurm
     finally:
         slurm.cancel_all()
