@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Generator
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import TypeVar
 
 from console.errors import BadAnswer, Denied, Unsupported
 from console.model import Cluster, ClusterKind, Node, Queue, Records, Reservation
 from console.plugin import Check, Site
+from console.slices import sliced
 from plugins.slurm import commands, parse
 from plugins.slurm.changes import Table, changed
 from plugins.slurm.client import Client
@@ -59,17 +60,6 @@ async def _together(first: Awaitable[T], second: Awaitable[U]) -> tuple[T, U]:
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
-
-
-async def sliced(steps: Generator[None, None, T]) -> T:
-    """Run a generator to its end, letting the event loop breathe after each step; return its value."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            result: T = end.value
-            return result
-        await asyncio.sleep(0)
 
 
 class SlurmBackend:
