@@ -121,7 +121,7 @@ def _dispatch(arguments: list[str]) -> int:
 
 def _unknown(command: str) -> NoReturn:
     from console.errors import UsageError
-    from console.render.suggest import nearest
+    from console.suggest import nearest
     from console.text import clean
 
     close = nearest(command, COMMANDS)
@@ -164,7 +164,10 @@ def _module(command: str) -> Any:
 
 
 _WITH_VALUE = frozenset(
-    {"--config", "--cluster", "--hosts", "--ssh-config", "--simulate", "--theme", "--refresh", "--wait"}
+    (
+        *("--config", "--cluster", "--hosts", "--ssh-config", "--simulate", "--theme", "--refresh", "--wait"),
+        *("-n", "--lines", "--stream"),
+    )
 )
 """The options that take a value in a word of its own."""
 

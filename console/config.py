@@ -276,7 +276,7 @@ def _with_environment(settings: _File, environ: Mapping[str, str]) -> _File:
     given = {name: value for name, value in environ.items() if name.startswith("QD_")}
     if not given:
         return settings
-    from console.render.suggest import nearest
+    from console.suggest import nearest
 
     known = variables()
     values: dict[str, Any] = {}

@@ -100,7 +100,7 @@ def configured(config: Config, registry: Registry) -> list[Opening]:
 
 
 def _unknown(name: str, names: Sequence[str]) -> UsageError:
-    from console.render.suggest import nearest
+    from console.suggest import nearest
 
     close = nearest(name, names)
     hint = f"did you mean {close}? " if close else ""

@@ -59,7 +59,7 @@ class Registry:
     def _load(self, name: str) -> Plugin:
         target = BUILT_IN.get(name) or self._others().get(name)
         if target is None:
-            from console.render.suggest import nearest
+            from console.suggest import nearest
 
             close = nearest(name, self.names())
             hint = f"did you mean {close}?" if close else f"installed: {', '.join(self.names())}"

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from console.crash import write_crash
 from console.errors import ConnectionLost, QuarterdeckError
+from console.jobs import JobDesk
 from console.model import Attention, Batch, SourceState, SourceStatus
 from console.model.identity import NameRule
 from console.store import Store
@@ -134,6 +135,8 @@ class Session:
         self._hub: Hub | None = None
         self._pool: TransportPool | None = None
         self._backends: list[Backend] = []
+        self.desk = JobDesk(())
+        """Questions about single jobs."""
         self._feeding: asyncio.Task[None] | None = None
         self._backlog: dict[str, list[Batch]] = {}
         """Source to what waits behind a big batch of it."""
@@ -145,15 +148,23 @@ class Session:
 
     # ---- life
 
+    def prepare(self) -> None:
+        """Read the ssh configuration that is named, if one is: what is wrong with it is said before a screen opens.
+
+        ConfigError. Without a named file there is nothing to find out, and the first paint need not wait for it.
+        """
+        if self._config.ssh.config is not None:
+            self._pool = open_pool(self._config)
+
     async def start(self) -> None:
         """Open the backends and start the feed. Raises ConfigError or UsageError when nothing can be opened."""
         from console.feed.hub import Hub, ProbePace
 
-        self._pool = open_pool(self._config)
+        pool = self._pool = self._pool or open_pool(self._config)
         pace = self._pace or ProbePace(starting=self._config.ssh.max_connects)
         if self._headless:
             pace = replace(pace, attended_s=HEADLESS_PERIOD_S, others_s=HEADLESS_PERIOD_S)
-        feedings = await self._open(self._pool)
+        feedings = await self._open(pool)
         if self._pool is None:  # closed meanwhile
             await self.close()
             return
@@ -162,7 +173,7 @@ class Session:
             self._open_probe,
             node_key=self._node_rule(),
             pace=pace,
-            report=self._report,
+            report=self.report,
         )
         self._hub.set_refresh(None if self._headless else self._refresh_s)
         self._hub.pause(self._paused)
@@ -207,7 +218,7 @@ class Session:
                 task.cancel()
             for task in done:
                 if not task.cancelled() and (error := task.exception()) is not None:
-                    self._report(error, "closing")
+                    self.report(error, "closing")
 
     # ---- what the screens say
 
@@ -243,6 +254,23 @@ class Session:
                 continue
             return str(path)
         raise FileExistsError(f"{name} and 998 more like it are there already")
+
+    def report(self, error: BaseException, where: str) -> str:
+        """Keep the traceback of what nobody foresaw, the same fault once, with one notice of it.
+
+        Return the path of the file, an empty text when it could not be written.
+        """
+        fault = f"{where}: {type(error).__name__}"
+        if fault not in self._crashes:
+            try:
+                self._crashes[fault] = str(write_crash(error, where=where, environ=self._environ))
+            except OSError:
+                self._crashes[fault] = ""
+            kept = self._crashes[fault]
+            self.notices.append(
+                clean(f"unforeseen {type(error).__name__} in {where}" + (f": see {kept}" if kept else ""))
+            )
+        return self._crashes[fault]
 
     def outcome(self) -> Outcome:
         """Return how the sources are doing, for an exit code."""
@@ -281,6 +309,7 @@ class Session:
             feedings.append(Feeding(backend, mode))
         if failures and not feedings:
             raise failures[0]
+        self.desk = JobDesk(self._backends)
         return feedings
 
     async def _open_probe(self, address: str, period_s: float, node: str) -> NodeProbe:
@@ -323,21 +352,7 @@ class Session:
         """Report what ended a task of the session itself: a fault of ours, which may not go unseen."""
         self._applying.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._report(error, task.get_name())
-
-    def _report(self, error: BaseException, where: str) -> str:
-        """Keep the traceback of what nobody foresaw, the same fault once; return where."""
-        fault = f"{where}: {type(error).__name__}"
-        if fault not in self._crashes:
-            try:
-                self._crashes[fault] = str(write_crash(error, where=where, environ=self._environ))
-            except OSError:
-                self._crashes[fault] = ""
-            kept = self._crashes[fault]
-            self.notices.append(
-                clean(f"unforeseen {type(error).__name__} in {where}" + (f": see {kept}" if kept else ""))
-            )
-        return self._crashes[fault]
+            self.report(error, task.get_name())
 
 
 def _size(batch: Batch) -> int:

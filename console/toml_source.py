@@ -142,7 +142,7 @@ def _faults(value: object, kind: Any) -> list[MisfitError]:
 
 
 def _struct_faults(value: dict[str, Any], struct: type[msgspec.Struct]) -> list[MisfitError]:
-    from console.render.suggest import nearest
+    from console.suggest import nearest
 
     fields = {item.encode_name: item for item in msgspec.structs.fields(struct)}
     faults: list[MisfitError] = []

@@ -30,6 +30,8 @@ COMMANDS: Mapping[str, Entry] = MappingProxyType(
         "jobs": Entry("tables", "the console on the Jobs screen; asked for in particular, a table"),
         "nodes": Entry("tables", "the nodes as a table"),
         "snapshot": Entry("snapshot", "the state of everything, once"),
+        "explain": Entry("explain", "why a job waits or failed, in words"),
+        "logs": Entry("logs", "the output of a job; -f follows it"),
         "doctor": Entry("doctor", "what works here, what is denied, and how to mend it"),
         "init": Entry("init", "write a commented configuration"),
         "version": Entry("version", "print the version"),

@@ -55,6 +55,18 @@ class Call:
             sys.stdout.flush()
             sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
 
+    def say_bytes(self, data: bytes) -> None:
+        """Write bytes as they are to standard output."""
+        if sys.stdout is not None:
+            sys.stdout.flush()
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+
+    def flush(self) -> None:
+        """Let what was printed be seen now."""
+        if sys.stdout is not None:
+            sys.stdout.flush()
+
     def complain(self, line: str) -> None:
         """Print one line on standard error."""
         if sys.stderr is not None:

@@ -7,8 +7,8 @@ import msgspec
 from console.config import Config, UiSettings
 from console.errors import ConfigError, UsageError
 from console.render import themes
-from console.render.suggest import nearest
 from console.render.tables import TABLES
+from console.suggest import nearest
 from console.text import clean
 from console.ui.actions import ACTIONS
 from console.ui.keymap import Keymap

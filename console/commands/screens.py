@@ -18,7 +18,11 @@ def run(call: Call) -> int:
 
 
 def open_console(call: Call, screen: str) -> int:
-    """Show the console until the user leaves it. Raises UsageError without a terminal, ConfigError before it opens."""
+    """Show the console until the user leaves it.
+
+    Raises UsageError without a terminal; UsageError and ConfigError for what is wrong with the command line or the
+    configuration, before it opens wherever that can be known then.
+    """
     call.require_terminal()
     # What is imported and built until the first paint stays: looking for garbage in it is a tenth of the start.
     gc.disable()
@@ -41,6 +45,7 @@ def open_console(call: Call, screen: str) -> int:
     from console.ui.app import QuarterdeckApp
 
     session = Session(config)
+    session.prepare()
     settings = config.ui
     if settings != UiSettings():
         from console.commands.looks import usable
@@ -49,6 +54,7 @@ def open_console(call: Call, screen: str) -> int:
         session.notices += notices
     app = QuarterdeckApp(session, settings, screen, config.theme_dir)
     app.run()
-    if app.crash is not None:
-        raise app.crash
+    ended_by = app.crash or app.refused
+    if ended_by is not None:
+        raise ended_by
     return app.return_code or 0

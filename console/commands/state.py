@@ -36,6 +36,19 @@ async def opened(config: Config) -> AsyncIterator[Session]:
         await session.close()
 
 
+@asynccontextmanager
+async def jobs_listed(call: Call) -> AsyncIterator[Session]:
+    """Open a session that lists jobs and bothers no node; wait until every scheduler has answered or failed."""
+    import msgspec
+
+    wait_s = parse_wait(call.options.wait)
+    async with opened(msgspec.structs.replace(call.config(), telemetry="off")) as session:
+        await session.settle(wait_s)
+        for notice in session.notices:
+            call.complain(f"qd: {notice}")
+        yield session
+
+
 def look(call: Call, config: Config, wait_s: float) -> tuple[View, Outcome]:
     """Return what is there after every source has answered or failed, or after `wait_s`; and how they
     ended."""

@@ -45,7 +45,6 @@ class ProbePace:
     """The rest where telemetry is `all`; None: by their number."""
     all_fast: int = 256
     """Fleets up to this size are watched whole at the fast pace: 200 hosts cost a twentieth of a core."""
-    paused_s: float = 30.0
     linger_s: float = 30.0
     """How long a probe stays open that was open for attention only."""
     limit: int = 1024
@@ -129,8 +128,7 @@ class Hub:
         for polled in self._polled:
             polled.pause(paused)
         for probed in self._probes.values():
-            probed.worker.paused = paused
-        self._allot_soon()
+            probed.worker.pause(paused)
 
     def set_refresh(self, period_s: float | None) -> None:
         """Override the pace of what is looked at; None: each source's own."""
@@ -233,8 +231,6 @@ class Hub:
         always = [key for key, target in targets.items() if target.mode == "all"]
         fast = pace.attended_s if self._refresh_s is None else self._refresh_s
         slow = pace.others(min(len(always), pace.limit), fast)
-        if self._paused:
-            fast = slow = max(slow, pace.paused_s)
         wanted = dict.fromkeys((key for key in self._attended if key in targets), fast)
         for key, probed in self._probes.items():
             lingers = probed.target.mode == "all" or now - probed.attended_at < pace.linger_s
@@ -251,7 +247,7 @@ class Hub:
         status = SourceStatus(name=name, kind=kind, cluster=target.cluster, node=target.name)
         tracker = SourceTracker(status, self._sink, self._now, self._report)
         worker = ProbeWorker(tracker, target.address, self._opener, self._gate)
-        worker.paused = self._paused
+        worker.pause(self._paused)
         return _Probed(worker, target, self._keep(worker.run()))
 
     def _let_go(self, key: str) -> None:

@@ -29,6 +29,9 @@ class NodeProbe(Protocol):
     async def set_period(self, period_s: float) -> None:
         """Change the pace. Raises SourceError."""
 
+    async def pause(self, paused: bool) -> None:
+        """Let nothing be read on the node, or go on at once. Raises SourceError."""
+
     async def close(self) -> None:
         """End it. Never raises."""
 
@@ -40,7 +43,8 @@ Opener = Callable[[str, float, str], Awaitable[NodeProbe]]
 class ProbeWorker:
     """One looping worker of one node: opens, reads, paces, closes, and after a failure backs off.
 
-    `set_pace(None)` closes the probe and lets the source go until there is a pace again.
+    `set_pace(None)` closes the probe and lets the source go until there is a pace again. `pause` leaves it open and
+    keeps it alive, but nothing is read on the node; what is closed is not opened meanwhile.
     """
 
     def __init__(
@@ -55,8 +59,6 @@ class ProbeWorker:
         self.tracker = tracker
         self.samples = 0
         """Samples of the connection that is open."""
-        self.paused = False
-        """Samples are read and dropped."""
         self.attended = False
         """Somebody looks at this node: it goes first."""
         self.address = address
@@ -65,6 +67,10 @@ class ProbeWorker:
         self._backoff = backoff or Backoff()
         self._pace_s: float | None = None
         self._wanted = asyncio.Event()
+        self._resumed = asyncio.Event()
+        self._resumed.set()
+        self._resumed_at = float("-inf")
+        """Loop time since when a sample is owed."""
         self._probe: NodeProbe | None = None
         self._session: asyncio.Future[float] | None = None
         self._pacing: asyncio.Future[None] | None = None
@@ -100,13 +106,26 @@ class ProbeWorker:
             return
         self._wanted.set()
         self.tracker.expect(period_s)
-        if self._probe is not None and (self._pacing is None or self._pacing.done()):
-            self._pacing = asyncio.ensure_future(self._pace_probe(self._probe))
+        self._tell()
+
+    def pause(self, paused: bool) -> None:
+        """Let nothing be read on the node, or go on at once."""
+        if paused:
+            self._resumed.clear()
+        elif not self._resumed.is_set():
+            self._resumed_at = asyncio.get_running_loop().time()
+            self._resumed.set()
+        self._tell()
 
     async def run(self) -> None:
         """Work until cancelled. Raises nothing else."""
         while True:
+            if self._pace_s is None:
+                self.tracker.end()
             await self._wanted.wait()
+            if not self._resumed.is_set():
+                await self._resumed.wait()
+                continue  # it may be wanted no more
             self.tracker.begin()
             session = self._session = asyncio.ensure_future(self._run_session())
             try:
@@ -120,8 +139,6 @@ class ProbeWorker:
             delay = 0.0 if session.cancelled() else session.result()
             if delay:
                 await asyncio.sleep(delay)
-            if self._pace_s is None:
-                self.tracker.end()
 
     async def _run_session(self) -> float:
         """Run one probe from its opening to its end; return the seconds until the next try."""
@@ -131,8 +148,7 @@ class ProbeWorker:
                 pace = self._pace_s or 1.0
                 async with asyncio.timeout(OPEN_TIMEOUT_S):
                     self._probe = await self._opener(self.address, pace, self.tracker.status.node or "")
-                if self._pace_s is not None and self._pace_s != pace:
-                    await self._probe.set_period(self._pace_s)
+                await self._adjust(self._probe)
                 sample = await self._next(self._probe, FIRST_GRACE_S)
             while True:
                 self._take(sample)
@@ -148,10 +164,14 @@ class ProbeWorker:
                 await _close(probe)
 
     async def _next(self, probe: NodeProbe, grace_s: float) -> Sample:
-        """Return the next sample; TimedOut when it is not there in three periods, as they are at the end."""
+        """Return the next sample; TimedOut when it is not there in three periods, as they are at the end.
+
+        A pause does not count. Waiting meanwhile is what keeps the probe alive.
+        """
         loop = asyncio.get_running_loop()
         started = loop.time()
         while True:
+            started = max(started, self._resumed_at) if self._resumed.is_set() else loop.time()
             period = max(self._pace_s or 0.0, self.tracker.status.period_s or 0.0)
             left = started + 3.0 * period + grace_s - loop.time()
             if left <= 0:
@@ -159,13 +179,13 @@ class ProbeWorker:
             try:
                 return await probe.next(left)
             except TimedOut:
-                continue  # the pace may have become slower meanwhile
+                continue  # the pace may have become slower meanwhile, or there is a pause
 
     def _take(self, sample: Sample) -> None:
         self.samples += 1
         self._backoff.succeeded()
-        if self.paused:
-            return
+        if not self._resumed.is_set():
+            return  # it was on its way
         cost = sample.cost
         if cost is None:
             self.tracker.good(Records(samples=(sample,), requests=0), period_s=self._pace_s, next_try_at=None)
@@ -186,13 +206,19 @@ class ProbeWorker:
         self.tracker.failed(error, delay, self.tracker.status.name)
         return delay
 
-    async def _pace_probe(self, probe: NodeProbe) -> None:
-        """Tell the probe its pace, and again while it changes meanwhile."""
-        told: float | None = None
+    def _tell(self) -> None:
+        """Let an open probe know what is wanted of it now."""
+        if self._probe is not None and (self._pacing is None or self._pacing.done()):
+            self._pacing = asyncio.ensure_future(self._adjust(self._probe))
+
+    async def _adjust(self, probe: NodeProbe) -> None:
+        """Tell the probe its pace and whether it is to rest, and again while that changes meanwhile."""
+        told: tuple[float, bool] | None = None
         try:
-            while self._pace_s is not None and self._pace_s != told:
-                told = self._pace_s
-                await probe.set_period(told)
+            while self._pace_s is not None and told != (self._pace_s, self._resumed.is_set()):
+                told = self._pace_s, self._resumed.is_set()
+                await probe.set_period(told[0])
+                await probe.pause(not told[1])
         except SourceError:
             pass  # the line is dead; the reader finds out and says so
 

@@ -17,6 +17,8 @@ from console.text import clean
 LATE_FACTOR = 2.0
 LATE_GRACE_S = 1.0
 TEXT_LIMIT = 300
+HINT_LIMIT = 4096
+"""A hint may be a command that somebody copies: half of one is worse than none."""
 
 CrashReport = Callable[[BaseException, str], str]
 """Keeps the traceback of what nobody foresaw, given what it happened in; returns where, or an empty string."""
@@ -90,7 +92,7 @@ class SourceTracker:
             state=state,
             since=now if state is not self.status.state else self.status.since,
             error=clean(text, limit=TEXT_LIMIT),
-            hint=clean(hint, limit=TEXT_LIMIT) or None,
+            hint=clean(hint, limit=HINT_LIMIT) or None,
             next_try_at=now + delay_s,
         )
         self._send(status)

@@ -16,7 +16,9 @@ from pathlib import Path
 
 from console.errors import Unsupported
 
-PROTOCOL = 1
+PROTOCOL = 2
+"""Changes with the commands and the lines of `console.probes.node.main` and `console.probes.shell`."""
+
 HELLO = "quarterdeck-probe"
 PACKAGE = "console.probes.node"
 MODULES = (
@@ -28,6 +30,7 @@ MODULES = (
     "mounts",
     "jobs",
     "nvml",
+    "compute_apps",
     "nvidia_smi",
     "amd",
     "habana",

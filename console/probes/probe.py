@@ -7,6 +7,7 @@ import re
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Protocol
 
 from console.errors import BadAnswer, ConnectionLost, SourceError, TimedOut
@@ -43,6 +44,12 @@ class Probe(Protocol):
     async def set_period(self, period_s: float) -> None:
         """Change the pace; a faster one takes effect at once. Raises ConnectionLost, TimedOut."""
 
+    async def pause(self, paused: bool) -> None:
+        """Let nothing be read on the node, or go on at once. Raises ConnectionLost, TimedOut.
+
+        No sample comes meanwhile; whoever waits in `next` keeps the probe alive.
+        """
+
     async def close(self) -> None:
         """End it on the node too. Never raises."""
 
@@ -54,6 +61,7 @@ class PythonProbe:
         self.node = node
         self._channel = channel
         self._period_s = period_s
+        self._paused = False
         self._decoder = Decoder(node)
         self._spoke_at = time.monotonic()
         self._nearest: float | None = None
@@ -93,15 +101,23 @@ class PythonProbe:
     async def _keep_alive(self) -> None:
         """Tell the probe that somebody is there: without a word for some minutes it ends itself."""
         if time.monotonic() - self._spoke_at >= KEEPALIVE_S:
-            self._spoke_at = time.monotonic()
-            await self._channel.write(b"here\n")
+            await self._say(b"here\n")
 
     async def set_period(self, period_s: float) -> None:
         """Change the pace; a faster one takes effect at once. Raises ConnectionLost, TimedOut."""
         if period_s != self._period_s:
             self._period_s = period_s
-            self._spoke_at = time.monotonic()
-            await self._channel.write(b"period %g\n" % period_s)
+            await self._say(b"period %g\n" % period_s)
+
+    async def pause(self, paused: bool) -> None:
+        """Let nothing be read on the node, or go on at once. Raises ConnectionLost, TimedOut."""
+        if paused != self._paused:
+            self._paused = paused
+            await self._say(b"pause\n" if paused else b"resume\n")
+
+    async def _say(self, line: bytes) -> None:
+        self._spoke_at = time.monotonic()
+        await self._channel.write(line)
 
     async def close(self) -> None:
         """End the probe. Never raises."""
@@ -147,7 +163,7 @@ async def open_probe(
             await channel.close()
             return await _open_shell(transport, node, period_s)
         if hello.group(6):
-            return shell.ShellProbe(channel, node, period_s)
+            return shell.ShellProbe(channel, node, period_s, partial(_shell_channel, transport, node))
         version = tuple(int(part) for part in hello.group(2, 3, 4))
         if version < bundle.PYTHON_MIN:
             await channel.close()
@@ -166,13 +182,19 @@ async def open_probe(
 
 
 async def _open_shell(transport: Transport, node: str, period_s: float) -> Probe:
+    channel = await _shell_channel(transport, node)
+    return shell.ShellProbe(channel, node, period_s, partial(_shell_channel, transport, node))
+
+
+async def _shell_channel(transport: Transport, node: str) -> Channel:
+    """Return a channel on which the script has said hello. Raises SourceError."""
     channel = await transport.open(["sh", "-c", SHELL_SCRIPT])
     try:
         await _hello(channel, node)
     except BaseException:
         await channel.close()
         raise
-    return shell.ShellProbe(channel, node, period_s)
+    return channel
 
 
 async def _hello(channel: Channel, node: str) -> re.Match[bytes]:

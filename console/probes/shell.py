@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-from console.errors import BadAnswer, SourceError
+from console.errors import BadAnswer, SourceError, TimedOut
 from console.model import Sample
 from console.probes.decode import LINE_LIMIT_BYTES, Decoder
 from console.probes.node import nvidia_smi
@@ -36,6 +37,7 @@ FILES = (
     "/proc/self/mountstats",
 )
 NO_PYTHON = "not read without Python on the node"
+GPU_LEFT_OUT = {**nvidia_smi.unasked(nvidia_smi.BASIC, NO_PYTHON), "processes": NO_PYTHON}
 READ_BY_SHELL = "none: read by sh"
 TICK_LIMIT_BYTES = 4 << 20
 GPU_MAX_AGE_S = 30.0
@@ -100,7 +102,7 @@ class ShellReader:
 
     def gpu_line(self, line: str, now: float) -> None:
         """Take one line of nvidia-smi."""
-        row = nvidia_smi.parse_row(list(nvidia_smi.BASIC), line)
+        row = nvidia_smi.parse_row(list(nvidia_smi.BASIC), line, GPU_LEFT_OUT)
         if row is None:
             self._said = line.strip() or self._said
         else:
@@ -159,26 +161,40 @@ class ShellReader:
 
 
 class ShellProbe:
-    """A probe of a node without Python. `next` must not be called while another `next` waits."""
+    """A probe of a node without Python. `next` must not be called while another `next` waits.
 
-    def __init__(self, channel: Channel, node: str, period_s: float) -> None:
+    A pause ends the script, for its loop of nvidia-smi cannot be held; `reopen` starts it again afterwards.
+    """
+
+    def __init__(self, channel: Channel, node: str, period_s: float, reopen: Callable[[], Awaitable[Channel]]) -> None:
         self.node = node
-        self._channel = channel
+        self._channel: Channel | None = channel
         self._period_s = period_s
+        self._reopen = reopen
+        self._resumed = asyncio.Event()
+        self._resumed.set()
         self._reader = ShellReader()
         self._decoder = Decoder(node)
         self._number = 0
         self._due = 0.0
+        self._quick = True
+        """The answer after the next one comes soon: rates need two."""
         self._hurry = asyncio.Event()
 
     async def next(self, timeout_s: float) -> Sample:
         """Ask when it is time, and return the answer. Raises SourceError, TimedOut after `timeout_s`."""
         deadline = time.monotonic() + timeout_s
         await self._pace(deadline)
-        # Rates need a second answer, which should not wait for a whole long period.
-        self._due = time.monotonic() + (min(0.5, self._period_s) if self._number == 0 else self._period_s)
-        await self._channel.write(b"first\n" if self._number == 0 else b"next\n")
-        texts, wall = await self._answer(deadline)
+        if not self._resumed.is_set():
+            await self._rest(deadline)
+        channel = self._channel
+        if channel is None:
+            channel = self._channel = await self._reopen()
+            deadline = time.monotonic() + timeout_s
+        self._due = time.monotonic() + (min(0.5, self._period_s) if self._quick else self._period_s)
+        self._quick = False
+        await channel.write(b"first\n" if self._number == 0 else b"next\n")
+        texts, wall = await self._answer(channel, deadline)
         now = time.monotonic()
         self._number += 1
         try:
@@ -196,13 +212,22 @@ class ShellProbe:
             # The time has come.
             pass
 
-    async def _answer(self, deadline: float) -> tuple[dict[str, str], float | None]:
+    async def _rest(self, deadline: float) -> None:
+        """End the script and wait until it is wanted again. Raises TimedOut."""
+        await self.close()
+        try:
+            async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
+                await self._resumed.wait()
+        except TimeoutError:
+            raise TimedOut("paused", self.node) from None
+
+    async def _answer(self, channel: Channel, deadline: float) -> tuple[dict[str, str], float | None]:
         files: dict[str, list[str]] = {}
         current: list[str] | None = None
         wall: float | None = None
         size = 0
         while True:
-            raw = await self._channel.read_line(max(0.0, deadline - time.monotonic()), LINE_LIMIT_BYTES)
+            raw = await channel.read_line(max(0.0, deadline - time.monotonic()), LINE_LIMIT_BYTES)
             size += len(raw) + 1
             if size > TICK_LIMIT_BYTES:
                 raise BadAnswer("the node's shell answers without end", self.node)
@@ -225,12 +250,25 @@ class ShellProbe:
             self._hurry.set()
         self._period_s = period_s
 
+    async def pause(self, paused: bool) -> None:
+        """Let nothing be read on the node, or go on at once."""
+        if not paused and not self._resumed.is_set():
+            self._due = time.monotonic()
+            self._quick = True
+            self._resumed.set()
+        elif paused:
+            self._resumed.clear()
+            self._hurry.set()
+
     async def close(self) -> None:
         """End the script. Never raises."""
+        channel, self._channel = self._channel, None
+        if channel is None:
+            return
         try:
             async with asyncio.timeout(1.0):
-                await self._channel.write(b"quit\n")
+                await channel.write(b"quit\n")
         except (SourceError, TimeoutError):
             # The line is dead already, and the script with it.
             pass
-        await self._channel.close()
+        await channel.close()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from console.model import Accelerator
 from console.render import nodes, units
-from console.render.cells import Align, Cell, Line
+from console.render.cells import Align, Cell, Line, wrap
 from console.render.glyphs import accelerator_sign
 from console.render.lines import grid
 from console.render.spark import bar, heat_style, sparkline
@@ -84,3 +84,19 @@ def gpu_note(view: View, gpu: Accelerator) -> Cell:
         return Cell(f"{view.glyphs.warning} {', '.join(slowed)}", "warn")
     users = dict.fromkeys(process.user or str(process.pid) for process in gpu.processes)
     return Cell(" ".join(users), "muted")
+
+
+def gpu_reasons(view: View, gpus: Sequence[Accelerator], width: int) -> list[Line]:
+    """Return why values of accelerators are not known: what has one reason on the same ones stands together."""
+    indexes: dict[tuple[str, str], list[str]] = {}
+    for gpu in gpus:
+        for field, why in gpu.missing.items():
+            indexes.setdefault((field, why), []).append(str(gpu.index))
+    fields: dict[tuple[str, str], list[str]] = {}
+    for (field, why), found in indexes.items():
+        fields.setdefault((",".join(found), why), []).append(field)
+    lines: list[Line] = []
+    for (found_on, why), names in fields.items():
+        text = f"{view.missing} gpu {found_on}  {', '.join(names)}: {why}"
+        lines += [(Cell(line, "muted"),) for line in wrap(text, max(width, 10))]
+    return lines

@@ -45,6 +45,8 @@ def freshness(view: View, *, paused: bool = False) -> Cell:
         return Cell("= paused" if glyphs.ascii else "‖ paused", "warn")
     totals = view.store.totals
     worst = totals.worst_source
+    if worst is None and view.failure is not None:
+        return glyphs.state(SOURCE_SIGNS[SourceState.ERROR], "failed")
     if worst is None:
         return glyphs.state(SOURCE_SIGNS[SourceState.CONNECTING])
     states = totals.source_states

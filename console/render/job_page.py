@@ -71,13 +71,17 @@ def rank_section(row: JobRow, width: int) -> Section:
 
 
 def own_gpus(node: NodeView, job: Job) -> tuple[tuple[Accelerator, ...], bool]:
-    """Return (the accelerators of a node that belong to a job, whether that is sure)."""
+    """Return (the accelerators of a node that belong to a job, whether that is sure).
+
+    On a shared node it is sure only where the processes of every accelerator are known.
+    """
     gpus = nodes.accelerators(node)
     base = job.id.split("_", 1)[0].split("+", 1)[0]
     own = tuple(gpu for gpu in gpus if any(process.job in (job.id, base) for process in gpu.processes))
     if len(node.jobs) <= 1:
         return gpus, True
-    return (own, True) if own else (gpus, not gpus)
+    known = not any("processes" in gpu.missing for gpu in gpus)
+    return (own, True) if own and known else (gpus, not gpus)
 
 
 def _median(values: Sequence[float | None]) -> float | None:

@@ -9,7 +9,7 @@ from console.render import nodes, units
 from console.render.cells import Align, Cell, Line
 from console.render.details import finding_lines, history_lines, job_words
 from console.render.glyphs import JOB_SIGNS, MOUNT_SIGNS, NODE_SIGNS, SOURCE_SIGNS, link_sign
-from console.render.gpus import gpu_lines
+from console.render.gpus import gpu_lines, gpu_reasons
 from console.render.lines import Section, Target, age_line, columns, grid, pair, paragraph, reasons
 from console.render.spark import bar, heat_style, mini_bars
 from console.render.tables import fleet, network, storage
@@ -95,13 +95,7 @@ def _accelerators(view: View, node: NodeView, width: int) -> list[Line]:
     lines = gpu_lines(view, node, width, title=True)
     if not lines:
         return _unmeasured(view, node, "accelerators")
-    said: dict[str, list[str]] = {}
-    for gpu in nodes.accelerators(node):
-        for field, why in gpu.missing.items():
-            said.setdefault(f"{field}: {why}", []).append(str(gpu.index))
-    for words, indexes in said.items():
-        lines.append((Cell(f"{view.missing} gpu {','.join(indexes)}  {words}", "muted"),))
-    return lines
+    return lines + gpu_reasons(view, nodes.accelerators(node), width)
 
 
 def _processes(view: View, node: NodeView, width: int) -> list[Line]:

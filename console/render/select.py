@@ -10,9 +10,9 @@ from console.errors import UsageError
 from console.model import NodeState
 from console.nodeset import expand
 from console.render import nodes
-from console.render.suggest import nearest
 from console.render.tables.base import by_name
 from console.store import NodeView, Store
+from console.suggest import nearest
 
 _COMMA = re.compile(r",(?![^\[]*\])")
 """A comma outside brackets."""

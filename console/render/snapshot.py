@@ -171,6 +171,9 @@ def node_json(view: View, node: NodeView) -> Json:
     }
     if sample is not None:
         sensors = {"host": unmeasured, **sample.missing}
+        if "accelerators" in sample.missing and "accelerators_total" not in reasons:
+            # What counts them where no list does: its reason says more than "not listed".
+            sensors["accelerators_total"] = sample.missing["accelerators"]
     reasons.update(sensors)
     reasons.setdefault("reason", "none is given")
     reasons.setdefault("reason_by", "not said" if nodes.facet_text(node, "reason") else "no reason is given")

@@ -26,7 +26,7 @@ import msgspec
 import themes as built_in
 from console import toml_source
 from console.errors import ConfigError
-from console.render.suggest import nearest
+from console.suggest import nearest
 from console.text import clean
 
 STYLES: Mapping[str, str] = MappingProxyType(

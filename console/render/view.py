@@ -19,6 +19,8 @@ class View:
     """Unix seconds."""
     glyphs: Glyphs = UNICODE
     simulated: bool = False
+    failure: str | None = None
+    """Why the session could not start, in one line: nothing will ever come; None: it did, or is about to."""
 
     @property
     def missing(self) -> str:

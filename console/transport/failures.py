@@ -180,13 +180,13 @@ def _host_key_error(error: asyncssh.HostKeyNotVerifiable, attempt: Attempt) -> S
         places = ", ".join(key.where for key in known.authorities)
         return HostKeyUnknown(
             f"the host key ({shown}) is signed by no known authority ({places})", attempt.where,
-            f"have the host certified, or compare the fingerprint and add its key: {add_command(options)}",
+            f"add its key: {add_command(options)} (but first compare the fingerprint with the host's own; "
+            "or have the host certified)",
         )  # fmt: skip
     return HostKeyUnknown(
         f"the host key ({shown}) is in no known_hosts file", attempt.where,
-        "compare the fingerprint with the host's own, which it prints by "
-        f"`ssh-keygen -lf /etc/ssh/ssh_host_{_short(attempt.shown_kind)}_key.pub`, "
-        f"then: {add_command(options, attempt.shown_kind)}",
+        f"add it: {add_command(options, attempt.shown_kind)} (but first compare the fingerprint with what the host "
+        f"itself prints: ssh-keygen -lf /etc/ssh/ssh_host_{_short(attempt.shown_kind)}_key.pub)",
     )  # fmt: skip
 
 

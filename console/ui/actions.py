@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 TABLE_SCREENS = ("fleet", "jobs", "network", "storage", "sources")
-PAGES = ("node", "job", "help", "notices")
+PAGES = ("node", "job", "explain", "log", "help", "notices")
+OF_JOBS = ("jobs", "job", "explain")
 OPENING = (*TABLE_SCREENS, "node", "job")
 ALL = (*TABLE_SCREENS, *PAGES)
 
@@ -31,6 +32,8 @@ class Action:
     """Changes the cluster; absent in read-only mode."""
     argument: str = ""
     """What follows its name on the command line, in capitals; empty: nothing."""
+    needs: str = ""
+    """What a backend must be able to do (`explain`, `log`); empty: nothing."""
     footer: int = 0
     """Place in the footer; 0: not there."""
 
@@ -73,6 +76,12 @@ ACTIONS: tuple[Action, ...] = (
     Action("mark", ("space",), "Mark", "mark or unmark the row, or end a range", "Mark", TABLE_SCREENS, footer=3),
     Action("mark-range", ("v",), "Mark a range", "begin a range at the cursor; again: mark it", "Mark", TABLE_SCREENS),
     Action("mark-all", ("a",), "Mark all shown", "mark all rows shown; again: none", "Mark", TABLE_SCREENS),
+    Action("explain", ("E",), "Why", "why this job waits or failed", "Job", OF_JOBS, needs="explain", footer=6),
+    Action("log", ("L",), "Log", "the output of this job, live", "Job", OF_JOBS, needs="log", footer=7),
+    Action("find", ("/",), "Search", "search upwards", "Log", ("log",), argument="WORDS", footer=2),
+    Action("find-up", ("n",), "Search on", "the next line further up that has it", "Log", ("log",), footer=3),
+    Action("find-down", ("N",), "Search back", "the next line further down that has it", "Log", ("log",)),
+    Action("next-output", ("tab",), "Next output", "another output of the job", "Log", ("log",), footer=4),
     Action("copy", ("y",), "Copy", "copy the marked names, else the one under the cursor", "Take along"),
     Action("write", ("w",), "Write", "write what is shown to a file", "Take along", argument="FILE"),
     Action("command", (":",), "Command line", "type any action by name; tab completes", "Console"),

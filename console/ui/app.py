@@ -10,12 +10,13 @@ import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from textual.app import App
 from textual.events import Event, Key, Paste
 from textual.worker import Worker, WorkerState
 
-from console.errors import QuarterdeckError
+from console.errors import ConfigError, QuarterdeckError, UsageError
 from console.model import Attention
 from console.render import themes
 from console.render.cells import Cell
@@ -36,12 +37,14 @@ from console.ui.screens.fleet import FleetScreen
 from console.ui.screens.listing import ListScreen
 from console.ui.typeahead import TypeAhead
 
+SESSION = "session"
+"""The worker that starts it."""
 TICK_S = 0.25
 """How often the screen looks for changes of the store."""
 
 
 class QuarterdeckApp(App[int]):
-    """The console. `crash` is what ended it, when that was not foreseen."""
+    """The console. `crash` is what ended it, when that was not foreseen; `refused` what kept it from starting."""
 
     CSS_PATH = Path(__file__).with_name("styles.tcss")
     ENABLE_COMMAND_PALETTE = False
@@ -72,6 +75,8 @@ class QuarterdeckApp(App[int]):
         self.garbage = Garbage()
         self.typeahead = TypeAhead(self, super().on_event)
         self.paused = False
+        self.refused: UsageError | ConfigError | None = None
+        """What is wrong with the command line or the configuration, when only the start could find it out."""
         self._first = screen if screen in TABLE_SCREENS else "fleet"
         self._lists: dict[str, ListScreen] = {}
         self._attention = Attention()
@@ -108,7 +113,7 @@ class QuarterdeckApp(App[int]):
 
     def _begin(self) -> None:
         gc.enable()
-        self.run_worker(self.session.start(), name="session", group="session", exit_on_error=False)
+        self.run_worker(self.session.start(), name=SESSION, group=SESSION, exit_on_error=False)
         self.set_interval(TICK_S, self.tick)
 
     async def on_unmount(self) -> None:
@@ -129,12 +134,27 @@ class QuarterdeckApp(App[int]):
         self._close_messages_no_wait()
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
-        """Say what ended a worker, in one line."""
-        if event.state is WorkerState.ERROR:
-            error = event.worker.error
-            text = str(error) if isinstance(error, QuarterdeckError) else f"{type(error).__name__}: {error}"
-            hint = f" ({error.hint})" if isinstance(error, QuarterdeckError) and error.hint else ""
-            self.messages.notice(clean(f"{event.worker.name or 'a worker'} failed: {text}{hint}"), "bad")
+        """Say what ended a worker of the app itself."""
+        self.worker_changed(event.worker)
+
+    def worker_changed(self, worker: Worker[Any]) -> None:
+        """Say in one line what ended a worker; a mistake in the command line or the configuration ends the console."""
+        error, name = worker.error, worker.name
+        if worker.state is not WorkerState.ERROR or error is None:
+            return
+        starting = name == SESSION
+        if starting and isinstance(error, UsageError | ConfigError):
+            self.refused = error
+            self.exit(return_code=error.exit_code)
+            return
+        if isinstance(error, QuarterdeckError):
+            text = clean(f"{error} ({error.hint})" if error.hint else str(error))
+            self.messages.notice(f"{name} failed: {text}", "bad")
+        else:
+            kept = self.session.report(error, name)
+            text = f"unforeseen {type(error).__name__}" + (f": see {kept}" if kept else "")
+        if starting:
+            self.view.failure = text
 
     # ---- themes
 
@@ -206,10 +226,19 @@ class QuarterdeckApp(App[int]):
 
     def open(self, kind: str, row_id: RowId) -> None:
         """Open the page of one thing on top."""
+        from console.ui.screens.explain import ExplainScreen
+        from console.ui.screens.log import LogScreen
         from console.ui.screens.pages import JobScreen, NodeScreen
 
-        pages: dict[str, Callable[[RowId], BaseScreen]] = {"node": NodeScreen, "job": JobScreen}
-        self.push_screen(pages[kind](row_id))
+        if kind == "node":
+            self.push_screen(NodeScreen(row_id))
+            return
+        jobs: dict[str, Callable[[tuple[str, str]], BaseScreen]] = {
+            "job": JobScreen,
+            "explain": ExplainScreen,
+            "log": LogScreen,
+        }
+        self.push_screen(jobs[kind]((row_id[0], row_id[1])))
 
     # ---- what happens
 
@@ -228,6 +257,11 @@ class QuarterdeckApp(App[int]):
                     self.say(f"{error}. {error.hint}" if error.hint else str(error), "bad")
                 break
         screen.tick()
+
+    def offered(self, screen: str) -> list[Action]:
+        """Return the actions of a screen that something connected here can do."""
+        able = {name for cluster in self.session.store.clusters for name in self.session.desk.able(cluster)}
+        return [action for action in self.keymap.offered(screen) if action.needs in ("", *able)]
 
     def chosen(self, action_id: str | None) -> None:
         """Carry out what the palette gave."""

@@ -121,7 +121,7 @@ class StatusBar(Canvas):
 
     def _footer(self, width: int) -> list[Cell]:
         app = self.console_app
-        offered = [action for action in app.keymap.offered(self._kind) if action.footer and app.keymap.keys[action.id]]
+        offered = [action for action in app.offered(self._kind) if action.footer and app.keymap.keys[action.id]]
         kept = sorted(offered, key=_importance)
         room = width
         chosen: list[Action] = []

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from console.render.cells import Cell
-from console.render.suggest import nearest
+from console.suggest import nearest
 from console.ui.actions import Action
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ class Commands:
 
     def _offered(self) -> dict[str, Action]:
         names: dict[str, Action] = {}
-        for action in self._app.keymap.offered(self._app.kind):
+        for action in self._app.offered(self._app.kind):
             names[action.id] = action
             if action.id.startswith("screen-"):
                 names[action.id.removeprefix("screen-")] = action

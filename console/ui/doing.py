@@ -50,6 +50,22 @@ class Going:
         if not isinstance(self._app.base, ListScreen):
             self._app.pop_screen()
 
+    def act_explain(self, argument: str) -> None:
+        """Why the job under the cursor waits or failed. UsageError."""
+        self._app.open("explain", self._job("explain", "does not say why jobs wait"))
+
+    def act_log(self, argument: str) -> None:
+        """The output of the job under the cursor. UsageError."""
+        self._app.open("log", self._job("log", "does not give the output of jobs"))
+
+    def _job(self, needs: str, otherwise: str) -> tuple[str, str]:
+        key = self._app.base.job()
+        if key is None:
+            raise UsageError("there is no job under the cursor")
+        if needs not in self._app.session.desk.able(key[0]):
+            raise UsageError(f"{key[0]} {otherwise}")
+        return key
+
     def act_help(self, argument: str) -> None:
         """The keys of this screen."""
         from console.ui.screens.texts import HelpScreen
@@ -77,7 +93,7 @@ class Going:
         from console.ui.screens.palette import Palette
 
         app = self._app
-        app.push_screen(Palette(app.keymap.offered(app.kind)), app.chosen)
+        app.push_screen(Palette(app.offered(app.kind)), app.chosen)
 
 
 class Doing:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
-from console.render.suggest import nearest
+from console.suggest import nearest
 from console.ui.actions import Action, by_id
 
 _NAMED = frozenset(

@@ -2,10 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Protocol
 
-from console.model import Attention
+from console.model import Attention, Explanation, LogChunk, LogStream
 from console.store import Store
+
+
+class LogReader(Protocol):
+    """One output of a job, opened; see `console.plugin.LogReader`."""
+
+    seekable: bool
+    """Whether `read` works; else there is only the end, and what follows."""
+
+    async def tail(self, limit_bytes: int) -> LogChunk:
+        """Return its last bytes. Raises SourceError."""
+
+    async def read(self, offset: int, limit_bytes: int) -> LogChunk:
+        """Return bytes from an offset. Raises SourceError."""
+
+    def follow(self, after: LogChunk) -> AsyncIterator[LogChunk]:
+        """Yield what is written after a chunk. Raises SourceError."""
+
+    async def close(self) -> None:
+        """Let go of it. Never raises."""
+
+
+class JobDesk(Protocol):
+    """Questions about one job, named by (cluster, id). `console.jobs.JobDesk` is the real one."""
+
+    def able(self, cluster: str) -> frozenset[str]:
+        """Return what this cluster's backend can do: `explain`, `log`."""
+
+    async def explain(self, key: tuple[str, str]) -> Explanation:
+        """Return why a job is where it is. Raises SourceError."""
+
+    async def log_streams(self, key: tuple[str, str]) -> tuple[LogStream, ...]:
+        """Return the outputs of a job. Raises SourceError."""
+
+    async def open_log(self, key: tuple[str, str], stream: LogStream) -> LogReader:
+        """Open one output of a job. Raises SourceError."""
 
 
 class LiveSession(Protocol):
@@ -16,6 +52,10 @@ class LiveSession(Protocol):
     """True for `--simulate`: every screen says SIMULATED."""
     notices: list[str]
     """One-line notices of start-up (a broken plugin, a bad theme), each shown once; it may grow while running."""
+
+    @property
+    def desk(self) -> JobDesk:
+        """Questions about single jobs; another one once the backends are open."""
 
     async def start(self) -> None:
         """Import what is heavy, open the backends and start the feeds. Called after the first paint."""
@@ -31,6 +71,9 @@ class LiveSession(Protocol):
 
     def set_refresh(self, period_s: float | None) -> None:
         """Override the pace; None: each source's own."""
+
+    def report(self, error: BaseException, where: str) -> str:
+        """Keep the traceback of what nobody foresaw, and notice it; return the path of the file, which may be empty."""
 
     def save(self, name: str, text: str) -> str:
         """Write text to a new file in the working directory, never over another; return its path. OSError."""

@@ -79,10 +79,10 @@ class LinesPane(Canvas):
 
     def _settle(self) -> None:
         high = max(self.size.height, 1)
-        self.index = min(max(self.index, 0), max(len(self.rows) - 1, 0))
+        self.index = min(max(self.index, 0), max(self.count - 1, 0))
         self._top = min(self._top, self.index)
         self._top = max(self._top, self.index - high + 1)
-        self._top = max(min(self._top, len(self.rows) - high), 0)
+        self._top = max(min(self._top, self.count - high), 0)
 
     def draw(self, y: int) -> Strip:
         """Return a line, with the cursor in front of it when it is there."""
@@ -112,7 +112,7 @@ class LinesPane(Canvas):
 
     def _wheel(self, by: int) -> None:
         high = max(self.size.height, 1)
-        self._top = max(min(self._top + by, len(self.rows) - high), 0)
+        self._top = max(min(self._top + by, self.count - high), 0)
         self.index = min(max(self.index, self._top), self._top + high - 1)
         self._settle()
         self.sync()

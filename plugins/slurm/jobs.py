@@ -22,6 +22,7 @@ from plugins.slurm.times import epoch, limit
 SLICE_BYTES = 64 << 10
 """What is parsed between two breaths of the event loop: about 250 new jobs, 2 to 5 ms."""
 LIMIT_FREE = 4096
+"""Characters of a comment, a reason, a name: what people write is shown whole, and memory stays bounded."""
 LIMIT_ID = 256
 _MEMORY = 20_000
 _ID = re.compile(r"[0-9]+(?:_(?:[0-9]+|\[[^\]]*\]?)|\+[0-9]+)?", re.ASCII)

@@ -15,6 +15,7 @@ from console.errors import BadAnswer
 from console.model import Node, Queue, Reservation
 from console.text import clean
 from plugins.slurm import gres, times
+from plugins.slurm.jobs import LIMIT_FREE
 from plugins.slurm.settings import AddressRule
 from plugins.slurm.states import asleep, hidden, node_state
 
@@ -49,8 +50,8 @@ def words(line: str) -> dict[str, str]:
     return found
 
 
-def _known(text: str | None) -> str | None:
-    return None if text is None or text in gres.NOTHING or text == "n/a" else clean(text, limit=512)
+def _known(text: str | None, limit: int = 512) -> str | None:
+    return None if text is None or text in gres.NOTHING or text == "n/a" else clean(text, limit=limit)
 
 
 def _several(text: str | None) -> tuple[str, ...]:
@@ -206,8 +207,8 @@ class _Tail:
             body, found, name = parts[last].rpartition(" ReservationName=")
             if found:
                 parts[last], self.reservation = body, _known(name.strip())
-        self.comment = _known(parts.get("Comment", "").strip())
-        self.extra = _known(parts.get("Extra", "").strip())
+        self.comment = _known(parts.get("Comment", "").strip(), LIMIT_FREE)
+        self.extra = _known(parts.get("Extra", "").strip(), LIMIT_FREE)
         self.reason, self.reason_by, self.reason_at = _reason(parts.get("Reason", ""))
 
 
@@ -219,7 +220,7 @@ def _reason(text: str) -> tuple[str | None, str | None, float | None]:
         match = found[-1]
         by, at = clean(match[1], limit=128), times.epoch(match[2])
         text = text[: match.start()] + " " + text[match.end() :]
-    text = re.sub(r" {2,}", " ", clean(text).strip())
+    text = re.sub(r" {2,}", " ", clean(text, limit=LIMIT_FREE).strip())
     return text or None, by, at
 
 
@@ -234,10 +235,10 @@ def _detail(value: dict[str, str], system: str | None, tail: _Tail) -> dict[str,
         ("NodeAddr", value.get("NodeAddr") if value.get("NodeAddr") != value["NodeName"] else None),
         ("owner", value.get("Owner")),
         ("reservation", tail.reservation or value.get("ReservationName")),
-        ("comment", tail.comment),
-        ("extra", tail.extra),
     )
-    return {label: shown for label, text in facts if (shown := _known(text)) is not None}
+    detail = {label: shown for label, text in facts if (shown := _known(text)) is not None}
+    free = (("comment", tail.comment), ("extra", tail.extra))
+    return detail | {label: text for label, text in free if text is not None}
 
 
 def _records(text: str, start: str) -> Iterator[str]:

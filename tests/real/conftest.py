@@ -1,23 +1,16 @@
-"""Real systems that several tests share. An absent one is a skip with a reason, and a failure where CI=true."""
+"""Real systems that several tests share."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.needs import need
 from tests.real import fleet as ssh
-from tests.real.slurm_cluster import slurm  # noqa: F401 - a fixture
-
-
-def need(reason: str | None) -> None:
-    """Skip the test when `reason` says why something is not there; fail it where CI=true."""
-    if reason is None:
-        return
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
+from tests.real.slurm_cluster import SlurmCluster
+from tests.real.slurm_cluster import missing as slurm_missing
 
 
 @pytest.fixture(scope="session")
@@ -26,3 +19,19 @@ def ssh_fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ssh.SshFleet
     need(ssh.missing())
     with ssh.SshFleet(6, tmp_path_factory.mktemp("ssh"), prefix="n") as fleet:
         yield fleet
+
+
+@pytest.fixture(scope="session")
+def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
+    """A running cluster of four nodes, shared by the session. Who uses it leaves no job and no drained node."""
+    need(slurm_missing())
+    with SlurmCluster(tmp_path_factory.mktemp("slurm")) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[SlurmCluster]:
+    """A Slurm cluster of two nodes to break."""
+    need(slurm_missing())
+    with SlurmCluster(tmp_path / "own", nodes=2) as cluster:
+        yield cluster

@@ -23,10 +23,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-
-import pytest
 
 PROGRAMS = ("slurmctld", "slurmd", "slurmstepd", "munged", "squeue", "scontrol", "sbatch")
 START_S = 30.0
@@ -83,9 +81,9 @@ PartitionName=gpu Nodes={gpu_nodes} Default=YES MaxTime=24:00:00 DefaultTime=1:0
 
 
 def missing() -> str | None:
-    """Return which programs of Slurm are not installed here; None when all are."""
+    """Return that Slurm is not installed here, and which of its programs; None when all are."""
     gone = [program for program in PROGRAMS if _find(program) is None]
-    return f"not installed: {', '.join(gone)}" if gone else None
+    return f"Slurm is not installed: {', '.join(gone)}" if gone else None
 
 
 def _find(program: str) -> str | None:
@@ -362,17 +360,6 @@ def _user() -> str:
     return pwd.getpwuid(os.geteuid()).pw_name
 
 
-@pytest.fixture(scope="session")
-def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
-    """A running cluster of four nodes, shared by the session. Who uses it leaves no job and no drained node."""
-    if (why := missing()) is not None:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"Slurm is {why}")
-        pytest.skip(f"Slurm is {why}")
-    with SlurmCluster(tmp_path_factory.mktemp("slurm")) as cluster:
-        yield cluster
-
-
 def main() -> int:
     """Start a cluster, run a command in its environment (default: a shell), and take everything down again."""
     parser = argparse.ArgumentParser(description=main.__doc__)
@@ -382,7 +369,7 @@ def main() -> int:
     parser.add_argument("command", nargs=argparse.REMAINDER)
     arguments = parser.parse_args()
     if (why := missing()) is not None:
-        sys.stderr.write(f"Slurm is {why}\n")
+        sys.stderr.write(f"{why}\n")
         return 3
     with (
         tempfile.TemporaryDirectory(prefix="qd-slurm-") as folder,

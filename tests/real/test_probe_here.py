@@ -19,11 +19,11 @@ from typing import Any
 
 import pytest
 
-from console.errors import ConnectionLost
+from console.errors import ConnectionLost, TimedOut
 from console.model import Sample
-from console.probes import bundle, open_probe
+from console.probes import Probe, bundle, open_probe
 from console.transport.local import LocalTransport
-from tests.real.conftest import need
+from tests.needs import need, need_program
 
 pytestmark = pytest.mark.real
 
@@ -49,7 +49,7 @@ async def two(local: LocalTransport, **options: Any) -> tuple[Sample, Sample]:
 
 
 def said(*argv: str) -> str:
-    need(None if shutil.which(argv[0]) else f"{argv[0]} is not installed")
+    need_program(argv[0])
     return subprocess.run(argv, capture_output=True, text=True, check=True, timeout=20).stdout
 
 
@@ -120,6 +120,68 @@ async def test_the_first_sample_is_quick_and_the_second_soon_after(local: LocalT
         assert sample.cost.period_s == 0.3
     finally:
         await probe.close()
+
+
+async def test_paused_nothing_is_read_and_resumed_it_goes_on_at_once(local: LocalTransport) -> None:
+    before = set(children(os.getpid()))
+    probe = await open_probe(local, period_s=0.2, node="here", budget_percent=100.0)
+    try:
+        await probe.next(20.0)
+        (pid,) = set(children(os.getpid())) - before
+        await probe.pause(True)
+        await silence(probe)
+        assert alive(pid)
+        calls = system_calls(pid)
+        with pytest.raises(TimedOut):
+            await probe.next(2.0)
+        assert system_calls(pid) == calls, "it sleeps"
+        await probe.set_period(30.0)
+        await probe.pause(False)
+        await probe.next(20.0)
+        sample = await probe.next(20.0)
+        assert sample.host is not None
+        assert sample.host.cpu_percent is not None, "a second one soon after, not after thirty seconds"
+    finally:
+        await probe.close()
+
+
+async def silence(probe: Probe) -> None:
+    """Take what was on its way and return when nothing comes any more."""
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        try:
+            await probe.next(2.0)
+        except TimedOut:
+            return
+    raise AssertionError("it samples on")
+
+
+def system_calls(pid: int) -> int:
+    """Return how many calls that read anything a process has made."""
+    lines = Path(f"/proc/{pid}/io").read_text().splitlines()
+    return int(dict(line.split(": ") for line in lines)["syscr"])
+
+
+LEASED = """
+import console.probes.node.main as main
+main.LEASE_S, main.CHECK_EVERY_S = 4.0, 0.1
+main.run({"period_s": 3600.0, "budget_percent": 100.0}, None)
+"""
+
+
+def test_paused_too_it_ends_when_its_console_falls_silent() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", LEASED], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+    ) as process:
+        read_tick(process)
+        assert process.stdin is not None
+        process.stdin.write(b"pause\n")
+        for _ in range(30):
+            # A word now and then is all it takes.
+            time.sleep(0.2)
+            process.stdin.write(b"here\n")
+        assert process.poll() is None, "six seconds are more than its lease"
+        assert process.wait(30) == 0, "nobody says anything any more"
 
 
 def interpreters() -> dict[str, str]:

@@ -7,7 +7,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ import pytest
 
 from console.model import Accelerator, Sample
 from console.probes import Probe, open_probe
+from console.probes.node import nvidia_smi
 from console.transport.local import LocalTransport
-from tests.real.conftest import need
+from tests.needs import need
 from tests.real.test_probe_here import alive, children, until
 
 pytestmark = pytest.mark.real
@@ -214,41 +216,96 @@ case "$*" in
         echo "1, GPU-2, NVIDIA A100-SXM4-40GB, [N/A], [GPU is lost]"
         sleep 0.2
     done ;;
+*--query-compute-apps=gpu_uuid,pid,used_memory*) APPS ;;
 *) echo "Field is not a valid field to query."; exit 2 ;;
 esac
 """
 
 
-async def test_without_the_library_nvidia_smi_loops(local: LocalTransport, tmp_path: Path) -> None:
-    smi = tmp_path / "nvidia-smi"
-    smi.write_text(SMI)
-    smi.chmod(0o755)
-    before = set(children(os.getpid()))
-    interpreter = ["env", f"PATH={tmp_path}:{os.environ['PATH']}", f"LD_LIBRARY_PATH={tmp_path}", sys.executable]
+@asynccontextmanager
+async def by_smi(local: LocalTransport, folder: Path, apps: str) -> AsyncIterator[tuple[Probe, int]]:
+    """Lend a probe that finds no library but a stand-in for nvidia-smi, and its process; nothing stays behind."""
     if Path("/proc/driver/nvidia").exists():
         pytest.skip("the library is found here whatever the path")
-    probe = await open_probe(local, period_s=0.3, node="here", interpreter=interpreter, nvml=True)
+    smi = folder / "nvidia-smi"
+    smi.write_text(SMI.replace("APPS", apps))
+    smi.chmod(0o755)
+    before = set(children(os.getpid()))
+    interpreter = ["env", f"PATH={folder}:{os.environ['PATH']}", f"LD_LIBRARY_PATH={folder}", sys.executable]
+    probe = await open_probe(local, period_s=0.3, node="here", interpreter=interpreter, nvml=True, budget_percent=100.0)
     try:
         (pid,) = set(children(os.getpid())) - before
-
-        async def wait() -> Sample:
-            while True:
-                sample = await probe.next(10.0)
-                if len(sample.accelerators) == 2:
-                    return sample
-
-        sample = await asyncio.wait_for(wait(), 30)
-        loops = children_of_all_threads(pid)
-        assert loops
+        yield probe, pid
+        tools = children_of_all_threads(pid)
     finally:
         await probe.close()
+    until(lambda: not any(alive(tool) for tool in tools), 30.0)
+
+
+async def sample_where(probe: Probe, true: Callable[[Sample], bool]) -> Sample:
+    """Return the first sample of two GPUs of which something is true."""
+
+    async def look() -> Sample:
+        while True:
+            sample = await probe.next(10.0)
+            if len(sample.accelerators) == 2 and true(sample):
+                return sample
+
+    return await asyncio.wait_for(look(), 60)
+
+
+async def test_without_the_library_nvidia_smi_loops_and_names_processes(local: LocalTransport, tmp_path: Path) -> None:
+    environ = {**os.environ, "SLURM_JOB_ID": "8812"}
+    with subprocess.Popen(["sleep", "600"], env=environ) as rank:
+        try:
+            async with by_smi(local, tmp_path, f'echo "GPU-1, {rank.pid}, 2566"') as (probe, pid):
+                sample = await sample_where(probe, lambda sample: bool(sample.accelerators[0].processes))
+                assert children_of_all_threads(pid), "the loop runs on"
+        finally:
+            rank.kill()
     assert sample.cost is not None
     assert sample.cost.accelerators == "nvidia-smi"
-    assert sample.accelerators[0].utilization_percent == 97.0
-    assert sample.accelerators[0].power_w == 301.5
-    assert sample.accelerators[1].state == "lost"
-    assert sample.accelerators[1].utilization_percent is None
-    until(lambda: not any(alive(loop) for loop in loops))
+    first, second = sample.accelerators
+    assert (first.utilization_percent, first.power_w) == (97.0, 301.5)
+    assert second.state == "lost"
+    assert second.utilization_percent is None
+    (process,) = first.processes
+    assert (process.pid, process.job, process.command) == (rank.pid, "8812", "sleep 600")
+    assert process.memory_bytes == 2566 * MIB
+    assert process.user
+    assert "processes" not in first.missing
+    assert second.processes == ()
+    assert "processes" not in second.missing, "known to be idle"
+    assert first.missing["throttle"] == nvidia_smi.NEWER, "not asked, for this release does not know it"
+
+
+async def test_a_list_of_processes_that_hangs_costs_itself_only(local: LocalTransport, tmp_path: Path) -> None:
+    async with by_smi(local, tmp_path, "exec sleep 600") as (probe, pid):
+
+        def hangs(sample: Sample) -> bool:
+            return "longer than" in sample.accelerators[0].missing["processes"]
+
+        sample = await sample_where(probe, hangs)
+        assert sample.accelerators[0].utilization_percent == 97.0
+        assert sample.host is not None
+        assert sample.host.cpu_percent is not None
+        hanging = [tool for tool in children_of_all_threads(pid) if b"sleep" in command(tool)]
+        assert len(hanging) == 1, "what hangs is not asked again"
+
+
+async def test_paused_nvidia_smi_does_not_run_and_resumed_it_does(local: LocalTransport, tmp_path: Path) -> None:
+    async with by_smi(local, tmp_path, ":") as (probe, pid):
+        await sample_where(probe, lambda sample: not sample.accelerators[0].missing.get("processes"))
+        assert children_of_all_threads(pid)
+        await probe.pause(True)
+        until(lambda: not any(alive(tool) for tool in children_of_all_threads(pid)), 30.0)
+        await probe.pause(False)
+        sample = await sample_where(probe, lambda sample: sample.accelerators[0].utilization_percent is not None)
+        assert sample.accelerators[0].state == "ok"
+
+
+def command(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
 def children_of_all_threads(pid: int) -> list[int]:

@@ -131,13 +131,6 @@ def tidy(slurm: SlurmCluster) -> Iterator[SlurmCluster]:
     wait_until(lambda: "drain" not in slurm.run("sinfo", "-h", "-N", "-o", "%T").stdout, 20, "no node is drained")
 
 
-@pytest.fixture
-def own(tmp_path: Path, slurm: SlurmCluster) -> Iterator[SlurmCluster]:
-    """A cluster to break. It asks for the shared one only to be skipped where no Slurm is."""
-    with SlurmCluster(tmp_path / "own", nodes=2) as cluster:
-        yield cluster
-
-
 async def fails(ask: Callable[[], Awaitable[object]]) -> tuple[SourceError, float]:
     """Return how it fails, and after how long."""
     began = time.monotonic()

@@ -28,7 +28,7 @@ from console.errors import (
 )
 from console.transport import channel as channel_module
 from console.transport.pool import TransportPool
-from tests.real.conftest import need
+from tests.needs import need
 from tests.real.fleet import SshFleet, missing, write_key
 
 pytestmark = pytest.mark.real
@@ -163,7 +163,7 @@ async def test_unknown_host_key_is_refused_with_the_command_that_adds_it(fleet: 
         ).stdout.split()[1]
         assert fingerprint in error.what
         assert "fingerprint" in error.hint
-        command = error.hint.partition("then: ")[2]
+        command = error.hint.removeprefix("add it: ").partition(" (but first ")[0]
         assert command.startswith("ssh-keyscan -p ")
         subprocess.run(command, shell=True, check=True, capture_output=True)
         assert (await pool.get("h1").run(["true"], timeout_s=20)).exit_status == 0

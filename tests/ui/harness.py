@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -10,7 +11,8 @@ from typing import Any
 
 from textual.pilot import Pilot
 
-from console.model import Attention
+from console.errors import NoSuchFile, QuarterdeckError
+from console.model import Attention, Explanation, LogChunk, LogStream
 from console.store import Store
 from console.ui.app import QuarterdeckApp
 from console.ui.screens.fleet import FleetScreen
@@ -32,6 +34,79 @@ class Looks:
     refresh_s: float | None = None
 
 
+class NotingDesk:
+    """Answers about jobs as a test sets them; an error is raised."""
+
+    def __init__(self) -> None:
+        self.explanations: dict[tuple[str, str], Explanation | QuarterdeckError] = {}
+        self.streams: tuple[LogStream, ...] = ()
+        self.outputs: dict[str, Output] = {}
+
+    def able(self, cluster: str) -> frozenset[str]:
+        """What is set."""
+        answers = {"explain": self.explanations, "log": self.streams}
+        return frozenset(name for name, answer in answers.items() if answer)
+
+    async def explain(self, key: tuple[str, str]) -> Explanation:
+        """Answer."""
+        answer = self.explanations[key]
+        if isinstance(answer, QuarterdeckError):
+            raise answer
+        return answer
+
+    async def log_streams(self, key: tuple[str, str]) -> tuple[LogStream, ...]:
+        """Answer."""
+        return self.streams
+
+    async def open_log(self, key: tuple[str, str], stream: LogStream) -> Output:
+        """Answer."""
+        if stream.name not in self.outputs:
+            raise NoSuchFile("there is no such file", stream.path or stream.name, "look again later")
+        return self.outputs[stream.name]
+
+
+class Output:
+    """An output in memory; `write` is what a job does."""
+
+    def __init__(self, data: bytes, *, seekable: bool = True) -> None:
+        self.seekable = seekable
+        self.closed = False
+        self._data = data
+        self._news: asyncio.Queue[LogChunk | None] = asyncio.Queue()
+
+    def write(self, data: bytes) -> None:
+        """Append."""
+        self._news.put_nowait(LogChunk(data=data, start=len(self._data)))
+        self._data += data
+
+    def replace(self, data: bytes) -> None:
+        """Truncate, and write anew."""
+        self._data = data
+        self._news.put_nowait(LogChunk(data=data, start=0, anew=True))
+
+    def end(self) -> None:
+        """End it."""
+        self._news.put_nowait(None)
+
+    async def tail(self, limit_bytes: int) -> LogChunk:
+        """Return its end."""
+        start = max(len(self._data) - limit_bytes, 0)
+        return LogChunk(data=self._data[start:], start=start)
+
+    async def read(self, offset: int, limit_bytes: int) -> LogChunk:
+        """Return a part."""
+        return LogChunk(data=self._data[offset : offset + limit_bytes], start=offset)
+
+    async def follow(self, after: LogChunk) -> AsyncIterator[LogChunk]:
+        """Yield what is written."""
+        while (chunk := await self._news.get()) is not None:
+            yield chunk
+
+    async def close(self) -> None:
+        """Note it."""
+        self.closed = True
+
+
 class NotingSession:
     """A `LiveSession` that starts nothing."""
 
@@ -41,7 +116,9 @@ class NotingSession:
         self.notices: list[str] = []
         self.calls: list[tuple[str, Any]] = []
         self.saved: dict[str, str] = {}
+        self.reported: list[tuple[BaseException, str]] = []
         self.full_disk = False
+        self.desk = NotingDesk()
         self._fails = fails
 
     async def start(self) -> None:
@@ -72,6 +149,12 @@ class NotingSession:
             raise OSError(28, "No space left on device")
         self.saved[name] = text
         return f"/here/{name}"
+
+    def report(self, error: BaseException, where: str) -> str:
+        """Keep it, and say so."""
+        self.reported.append((error, where))
+        self.notices.append(f"unforeseen {type(error).__name__} in {where}: see /state/crash.txt")
+        return "/state/crash.txt"
 
     @property
     def attention(self) -> Attention:

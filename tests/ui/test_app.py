@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from console.errors import ConfigError
+from console.errors import ConfigError, PluginError, UsageError
 from console.model import NodeState, SourceState
 from console.store import Store
 from tests.ui.harness import NOW, Console, Looks, NotingSession, many, press, running, settle
-from tests.unit.records import batch, job, listing, node, queue, status
+from tests.unit.records import batch, job, listing, node, queue, status, until
 
 
 async def test_first_paint_before_any_data_says_that_it_connects() -> None:
@@ -36,12 +36,60 @@ async def test_session_starts_after_the_first_paint_and_is_closed_at_the_end() -
     assert app.session.calls[-1] == ("close", None)
 
 
-async def test_a_session_that_cannot_start_is_one_line() -> None:
-    error = ConfigError("no cluster is called prod", "config.toml:3", "clusters: lab")
+@pytest.mark.parametrize("kind", [UsageError, ConfigError])
+async def test_a_mistake_of_the_user_that_the_start_finds_ends_the_console(kind: type[UsageError]) -> None:
+    error = kind("no cluster is called prod", "--cluster", "clusters: lab")
     app = Console(session=NotingSession(Store(), fails=error))
-    async with running(app):
-        assert "session failed: no cluster is called prod: config.toml:3 (clusters: lab)" in app.text
+    async with app.run_test():
+        await until(lambda: app.refused is not None, "the end")
+    assert app.refused is error
+    assert app.return_code == 2
+    assert app.crash is None
+    assert app.session.calls[-1] == ("close", None)
+
+
+async def test_a_session_that_cannot_start_says_so_instead_of_connecting() -> None:
+    error = PluginError("speaks version 9 of the contract", "plugin odd", "update it")
+    app = Console(session=NotingSession(Store(), fails=error))
+    async with running(app) as pilot:
+        await until(lambda: app.view.failure is not None, "the failure")
+        await settle(pilot, app)
+        assert "session failed: speaks version 9 of the contract: plugin odd (update it)" in app.lines[-1]
+        await press(pilot, app, "j")
+        assert "connecting" not in app.text
+        assert "✗ failed" in app.lines[0]
+        assert "speaks version 9 of the contract: plugin odd (update it)" in app.text
+        assert app.refused is None
         assert app.crash is None
+
+
+async def test_the_unforeseen_at_the_start_keeps_its_traceback_and_names_the_file() -> None:
+    error = TypeError("a \x1b[2J of ours")
+    app = Console(session=NotingSession(Store(), fails=error))
+    async with running(app) as pilot:
+        await until(lambda: app.view.failure is not None, "the failure")
+        await settle(pilot, app)
+        assert app.session.reported == [(error, "session")]
+        assert "unforeseen TypeError in session: see /state/crash.txt" in app.lines[-1]
+        assert "unforeseen TypeError: see /state/crash.txt" in app.text
+        assert "✗ failed" in app.lines[0]
+
+
+async def test_the_unforeseen_in_a_worker_of_a_screen_keeps_its_traceback() -> None:
+    app = Console(many(5))
+    async with running(app) as pilot:
+        error = ZeroDivisionError("while sorting")
+
+        async def broken() -> None:
+            raise error
+
+        app.table_screen.run_worker(broken(), name="sorting", group="sort", exit_on_error=False)
+        await until(lambda: app.session.reported, "the report")
+        await settle(pilot, app)
+        assert app.session.reported == [(error, "sorting")]
+        assert "unforeseen ZeroDivisionError in sorting: see /state/crash.txt" in app.lines[-1]
+        assert "n0001" in app.text, "the table stays"
+        assert app.view.failure is None
 
 
 async def test_the_unforeseen_ends_the_console_and_is_kept_for_the_crash_file() -> None:

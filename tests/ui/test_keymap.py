@@ -10,6 +10,7 @@ from console.ui.doing import Doing, Going
 from console.ui.keymap import Keymap, key_of, parse_key
 from console.ui.screens.fleet import FleetScreen
 from console.ui.screens.listing import ListScreen
+from console.ui.screens.log import LogScreen
 from console.ui.screens.texts import HelpScreen
 
 
@@ -40,7 +41,8 @@ def test_defaults_do_not_clash_and_everything_is_done_by_somebody() -> None:
                 assert parse_key(key) == key
                 assert (screen, key) not in seen, (screen, key)
                 seen.add((screen, key))
-    doers = [Going, Doing, *map(type, FleetScreen(None).handlers)]
+    screens = (FleetScreen(None), LogScreen(("lab", "1")))
+    doers = [Going, Doing, *(type(handler) for screen in screens for handler in screen.handlers)]
     for action in ACTIONS:
         assert any(hasattr(doer, action.method) for doer in doers), action.id
     assert len(by_id()) == len(ACTIONS)

@@ -6,85 +6,27 @@ import fcntl
 import os
 import pty
 import select
-import shutil
 import signal
 import struct
 import subprocess
 import sys
 import termios
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-QD = [sys.executable, "-c", "from console.cli import main; raise SystemExit(main())"]
-DEADLINE_S = 30.0
-
-
-def wait_for(what: Callable[[], bool], why: str) -> None:
-    """Wait until it holds."""
-    end = time.monotonic() + DEADLINE_S
-    while not what():
-        assert time.monotonic() < end, why
-        time.sleep(0.05)
-
-
-def running(pid: int) -> bool:
-    """Whether a process runs that is no zombie."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
-
-
-class Tmux:
-    """A tmux server of its own."""
-
-    def __init__(self, folder: Path, size: tuple[int, int]) -> None:
-        self._socket = str(folder / "tmux")
-        self._environ = {**os.environ, "LC_ALL": "C.UTF-8", "TERM": "xterm-256color"}
-        width, height = map(str, size)
-        self.run("-f", "/dev/null", "new-session", "-d", "-x", width, "-y", height, *QD, "--simulate", "64")
-        self.pid = int(self.run("display-message", "-p", "#{pane_pid}"))
-
-    def run(self, *arguments: str) -> str:
-        """Give tmux a command; return what it says."""
-        command = ["tmux", "-S", self._socket, *arguments]
-        done = subprocess.run(command, env=self._environ, capture_output=True, text=True, timeout=20, check=True)
-        return done.stdout
-
-    def text(self) -> str:
-        """What stands on the screen."""
-        return self.run("capture-pane", "-p")
-
-    def keys(self, *keys: str) -> None:
-        """Press keys."""
-        self.run("send-keys", *keys)
-
-    def shows(self, text: str) -> None:
-        """Wait until it stands on the screen."""
-        wait_for(lambda: text in self.text(), f"never showed {text}")
-
-    def close(self) -> None:
-        """End the server."""
-        subprocess.run(["tmux", "-S", self._socket, "kill-server"], capture_output=True, timeout=20, check=False)
+from tests.needs import need_program
+from tests.terminal import DEADLINE_S, QD, Tmux, running, wait_for
 
 
 @pytest.fixture
 def tmux(tmp_path: Path) -> Iterator[Tmux]:
     """A console of 64 simulated nodes in tmux, 100×30."""
-    if shutil.which("tmux") is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("tmux is not installed")
-        pytest.skip("tmux is not installed")
-    server = Tmux(tmp_path, (100, 30))
-    try:
+    need_program("tmux")
+    with Tmux(tmp_path, (100, 30), "--simulate", "64") as server:
         yield server
-    finally:
-        server.close()
-        wait_for(lambda: not running(server.pid), "the console outlived its terminal")
 
 
 @pytest.mark.real

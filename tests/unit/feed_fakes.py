@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-from console.errors import SourceError
+from console.errors import SourceError, TimedOut
 from console.feed.status import SourceTracker
 from console.model import Attention, Batch, ClusterKind, Records, Sample, SourceState, SourceStatus
 from console.plugin import Check
@@ -111,7 +111,7 @@ class SamplingBackend(FakeBackend):
 
 
 class FakeProbe:
-    """A probe that ticks every `tick_s` until it is told to fail, hang or end."""
+    """A probe that ticks every `tick_s` until it is told to rest, fail, hang or end."""
 
     def __init__(self, node: str, period_s: float, tick_s: float = 0.01) -> None:
         self.node = node
@@ -119,16 +119,28 @@ class FakeProbe:
         self.error: BaseException | None = None
         self.hang_closing = False
         self.closed = False
+        self.pauses: list[bool] = []
+        """What it was told, each change once."""
+        self.waits = 0
+        """How often somebody waited for a sample."""
         self._tick_s = tick_s
 
     async def next(self, timeout_s: float) -> Sample:
+        self.waits += 1
         await asyncio.sleep(self._tick_s)
+        if self.pauses and self.pauses[-1] and self.error is None:
+            raise TimedOut("paused", self.node)
         if self.error is not None:
             raise self.error
         return sample(self.node, time.time())
 
     async def set_period(self, period_s: float) -> None:
-        self.periods.append(period_s)
+        if period_s != self.periods[-1]:
+            self.periods.append(period_s)
+
+    async def pause(self, paused: bool) -> None:
+        if paused != (self.pauses[-1] if self.pauses else False):
+            self.pauses.append(paused)
 
     async def close(self) -> None:
         if self.hang_closing:

@@ -82,7 +82,7 @@ def measured(name: str, at: float = 1000.0, *gpus: Accelerator, **fields: Any) -
     return Batch(status=probe(name, observed_at=at), records=Records(samples=(sample(name, at, *gpus, **fields),)))
 
 
-async def until(condition: Callable[[], Any], what: str, seconds: float = 10.0) -> None:
+async def until(condition: Callable[[], Any], what: str, seconds: float = 20.0) -> None:
     """Wait until a condition holds; fail when it does not in time."""
     end = asyncio.get_running_loop().time() + seconds
     while not condition():

@@ -305,6 +305,33 @@ def test_settings_of_a_cluster_are_checked_before_the_console_opens(environ: dic
     assert f"{path}:4: cluster[1].nodse" in output
 
 
+@pytest.mark.parametrize(
+    ("arguments", "error", "hint"),
+    [
+        (("--cluster", "nosuch"), "qd: no cluster is called nosuch: --cluster", "clusters: "),
+        (("--hosts", "h1", "--ssh-config", "/nope"), "qd: cannot read the ssh configuration", "--ssh-config"),
+    ],
+)
+def test_what_only_the_start_finds_out_ends_the_console_too(
+    environ: dict[str, str], arguments: tuple[str, ...], error: str, hint: str
+) -> None:
+    code, output = in_terminal(environ, *arguments)
+    assert code == 2
+    said = output[output.rindex("qd: ") :]
+    assert said.startswith(error)
+    assert hint in said
+    assert "Traceback" not in output
+
+
+def test_a_bad_ssh_configuration_is_said_before_the_console_opens(environ: dict[str, str], tmp_path: Path) -> None:
+    path = tmp_path / "ssh_config"
+    path.write_text("Host\n")
+    code, output = in_terminal(environ, "--hosts", "h1", "--ssh-config", str(path))
+    assert code == 2
+    assert "\x1b" not in output
+    assert f"{path}:1" in output.splitlines()[0]
+
+
 def in_terminal(environ: dict[str, str], *arguments: str) -> tuple[int, str]:
     """Run the command in a terminal of its own until it ends; return its exit code and all that it wrote."""
     master, slave = pty.openpty()

@@ -6,14 +6,21 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import asyncssh
 import pytest
 
 from console.errors import Denied, Unreachable
 from console.feed.pace import Backoff, Budget
 from console.feed.polled import PolledWorker, deadline_s
+from console.feed.status import HINT_LIMIT
 from console.model import Node, Records, SourceState
+from console.transport.failures import Attempt, add_command, connect_error
+from console.transport.hostoptions import Target, build
+from console.transport.openssh import Values
 from tests.unit.feed_fakes import Reports, Sent, tracker
 from tests.unit.records import node, until
 
@@ -303,3 +310,33 @@ def test_odd_numbers_of_a_probe_do_not_travel() -> None:
     track.begin()
     track.good(None, cpu_percent=float("nan"), bytes_per_s=float("inf"))
     assert (sent[-1].status.cpu_percent, sent[-1].status.bytes_per_s) == (None, None)
+
+
+def test_the_command_in_a_hint_arrives_whole() -> None:
+    options = replace(
+        build(Target("trainer-gpu-node-0117"), Values({}, {}, {}), Path("/home/a.very.long.account.name"), {}),
+        hostname="trainer-gpu-node-0117.rack-b07.hall-2.datacentre-frankfurt.cluster.example.org",
+        port=22022,
+        host_key_alias="trainer-gpu-node-0117.ssh.datacentre-frankfurt.cluster.example.org",
+        proxy_jump=(Target("bastion-02.datacentre-frankfurt.cluster.example.org", "alice.from.research", 2222),),
+        known_hosts_files=(Path("/home/a.very.long.account.name/.ssh/known_hosts.d/cluster-frankfurt"),),
+    )
+    attempt = Attempt(options, shown_kind="ssh-ed25519", shown_key=b"a key")
+    error = connect_error(asyncssh.HostKeyNotVerifiable("Host key is not trusted"), attempt, 7)
+    sent, reports = Sent(), Reports()
+    track = tracker(sent, reports, NAME)
+    track.begin()
+    track.failed(error, 1.0, NAME)
+    hint = sent[-1].status.hint
+    assert hint is not None
+    assert len(hint) > 400, "a case of this length was cut before"
+    assert hint == error.hint
+    assert hint.startswith(f"add it: {add_command(options, 'ssh-ed25519')} ")
+
+
+def test_a_hint_without_an_end_is_cut_somewhere() -> None:
+    sent, reports = Sent(), Reports()
+    track = tracker(sent, reports, NAME)
+    track.begin()
+    track.failed(Unreachable("no", "h", "x" * 1_000_000), 1.0, NAME)
+    assert len(sent[-1].status.hint or "") <= HINT_LIMIT

@@ -9,12 +9,12 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from console.errors import BadAnswer, ConnectionLost, HostKeyUnknown, Unsupported
+from console.errors import BadAnswer, ConnectionLost, HostKeyUnknown, TimedOut, Unsupported
 from console.feed.gate import Gate
 from console.feed.pace import Backoff
 from console.feed.probing import ProbeWorker
 from console.model import ProbeCost, Sample, SourceState
-from tests.unit.feed_fakes import FakeOpener, Reports, Sent, tracker
+from tests.unit.feed_fakes import FakeOpener, FakeProbe, Reports, Sent, tracker
 from tests.unit.records import until
 
 NAME = "ssh:n1"
@@ -170,15 +170,80 @@ async def test_a_close_that_hangs_ends_with_the_worker(monkeypatch: pytest.Monke
     assert time.monotonic() - started < 2
 
 
-async def test_paused_reads_and_drops() -> None:
-    async with Rig().running() as rig:
+async def test_paused_the_probe_rests_and_is_kept_alive_and_goes_on_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("console.feed.probing.LINE_GRACE_S", 0.05)
+    async with Rig().running(0.02) as rig:
         await until(lambda: rig.sent.samples("n1") >= 1, "a sample")
-        rig.worker.paused = True
-        count, read = rig.sent.samples("n1"), rig.worker.samples
-        await until(lambda: rig.worker.samples > read + 2, "the line is read on")
+        rig.worker.pause(True)
+        (probe,) = rig.opener.opened
+        await until(lambda: probe.pauses == [True], "it is told")
+        count, waits = rig.sent.samples("n1"), probe.waits
+        await until(lambda: probe.waits >= waits + 20, "somebody waits on, and that is what keeps it alive")
         assert rig.sent.samples("n1") == count
-        rig.worker.paused = False
+        assert not probe.closed
+        assert rig.sent.states(NAME)[-1] is SourceState.OK, "far longer than three periods, and no failure"
+        rig.worker.pause(False)
         await until(lambda: rig.sent.samples("n1") > count, "going on")
+        assert probe.pauses == [True, False]
+        assert rig.opener.opened == [probe], "on the same line"
+
+
+async def test_a_resumed_probe_owes_a_sample_from_then_on_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("console.feed.probing.LINE_GRACE_S", 0.3)
+    async with Rig().running(0.02) as rig:
+        await until(lambda: rig.sent.samples("n1") >= 1, "a sample")
+        (probe,) = rig.opener.opened
+        asked: list[float] = []
+
+        async def dead(timeout_s: float) -> Sample:
+            asked.append(timeout_s)
+            await asyncio.sleep(timeout_s)
+            raise TimedOut("nothing")
+
+        probe.next = dead  # type: ignore[method-assign]
+        rig.worker.pause(True)
+        await until(lambda: len(asked) >= 4, "patience while paused")
+        assert rig.sent.last(NAME).state is SourceState.OK
+        rig.worker.pause(False)
+        await until(lambda: rig.sent.last(NAME).state is SourceState.UNREACHABLE, "silence counts again")
+
+
+async def test_nothing_is_opened_while_paused() -> None:
+    rig = Rig()
+    rig.worker.pause(True)
+    async with rig.running():
+        await asyncio.sleep(0.05)
+        assert rig.opener.tried == []
+        rig.worker.set_pace(None)
+        rig.worker.pause(False)
+        await asyncio.sleep(0.05)
+        assert rig.opener.tried == [], "wanted no more"
+        assert rig.worker.idle
+        rig.worker.set_pace(0.05)
+        await until(lambda: rig.sent.samples("n1") >= 1, "a sample")
+        rig.worker.pause(True)
+        rig.opener.opened[0].error = ConnectionLost("the line died")
+        await until(lambda: rig.sent.last(NAME).state is SourceState.UNREACHABLE, "the failure is said")
+        rig.worker.set_pace(None)
+        await until(lambda: rig.worker.idle, "let go although it is paused")
+
+
+async def test_a_probe_that_opens_into_a_pause_is_told() -> None:
+    rig = Rig()
+    hold = asyncio.Event()
+    opener = rig.opener
+
+    async def slowly(address: str, period_s: float, node: str) -> FakeProbe:
+        await hold.wait()
+        return await opener(address, period_s, node)
+
+    rig.worker._opener = slowly
+    async with rig.running():
+        await until(lambda: rig.sent.states(NAME) == [SourceState.CONNECTING], "on its way")
+        rig.worker.pause(True)
+        hold.set()
+        await until(lambda: bool(opener.opened) and opener.opened[0].pauses == [True], "told")
+        assert rig.sent.samples("n1") == 0
 
 
 async def test_the_status_says_what_the_probe_costs_and_how_it_reads() -> None:

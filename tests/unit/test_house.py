@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -83,6 +84,28 @@ def test_scripts_are_executable_and_parse(script: str) -> None:
     bash = shutil.which("bash")
     assert bash is not None
     subprocess.run([bash, "-n", path], check=True, timeout=20)
+
+
+@pytest.mark.parametrize(("broken", "code"), [("", 0), ("lint", 2), ("test", 2)])
+def test_ci_runs_everything_and_fails_when_any_part_does(tmp_path: Path, broken: str, code: int) -> None:
+    (tmp_path / ".ci").mkdir()
+    shutil.copy(ROOT / ".ci/run", tmp_path / ".ci/run")
+    make = tmp_path / "make"
+    make.write_text(f'#!/bin/sh\necho "make $*, CI=$CI"\ncase " $* " in *" {broken or "nothing"} "*) exit 2 ;; esac\n')
+    make.chmod(0o755)
+    done = subprocess.run(
+        [tmp_path / ".ci/run"],
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert done.returncode == code
+    assert done.stdout.splitlines() == [
+        "make --keep-going lint types imports, CI=true",
+        "make test ARGS=-q -ra, CI=true",
+    ]
 
 
 def test_setup_refuses_what_it_does_not_know() -> None:

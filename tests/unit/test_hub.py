@@ -170,12 +170,16 @@ async def test_pause_stops_asking_and_lateness_too() -> None:
     async with Rig(Feeding(backend, "all")).running() as rig:
         await until(lambda: rig.sent.samples("n1") >= 2, "live")
         rig.hub.pause(True)
-        await until(lambda: rig.opener.opened[0].periods[-1] == PACE.paused_s, "the probe slows down")
+        (probe,) = rig.opener.opened
+        await until(lambda: probe.pauses == [True], "the probe rests")
         asked, samples = backend.asked, rig.sent.samples("n1")
+        rig.hub.attend(Attention(visible=("n1",)))
         await asyncio.sleep(0.1)
         assert backend.asked <= asked + 1
         assert rig.sent.samples("n1") == samples
+        assert rig.opener.open == {"n1"}
         rig.hub.pause(False)
+        await until(lambda: probe.pauses == [True, False], "the probe goes on")
         await until(lambda: backend.asked > asked + 1 and rig.sent.samples("n1") > samples, "going on")
 
 

@@ -11,6 +11,7 @@ from console.model import AcceleratorProcess, Batch, Job, JobState, Node, NodeSt
 from console.render.cells import Line, cell_width, line_text
 from console.render.details import details
 from console.render.glyphs import ASCII, UNICODE
+from console.render.gpus import gpu_reasons
 from console.render.heat import (
     HeatMetric,
     describe,
@@ -175,6 +176,20 @@ def test_details_tell_whole_what_a_table_cuts(view: View) -> None:
     assert "exit code" in shown("jobs", ("lab", "9000"), view)
 
 
+def test_a_long_comment_stands_whole_on_the_node_page_and_in_the_details_of_a_job() -> None:
+    store = lab()
+    long = ("Größe der Läufe: 日本語 " * 200)[:4000].strip()
+    node = Node(name="gpu01", cluster="lab", state=NodeState.BUSY, detail={"comment": long, "extra": long})
+    job = Job(id="1", cluster="lab", state=JobState.RUNNING, comment=long)
+    store.apply(Batch(status=source("slurm:lab/nodes"), records=Records(nodes=(node,), jobs=(job,))))
+    view = View(store, NOW)
+    page = "".join(line_text(line) for line in node_sections(view, "gpu01", 100)[0].lines)
+    pane = "".join(line_text(line) for line in details(TABLES["jobs"].row(view, ("lab", "1")), view, 100))
+    packed = long.replace(" ", "")
+    assert page.replace(" ", "").count(packed) == 2
+    assert pane.replace(" ", "").count(packed) == 1
+
+
 def test_details_of_something_else_is_a_bug() -> None:
     with pytest.raises(TypeError):
         details(object(), View(Store(), NOW), 80)
@@ -285,6 +300,30 @@ def test_on_a_shared_node_ranks_are_those_of_its_own_processes() -> None:
     text = text_of(job_sections(View(store, NOW), ("lab", "8"), 120))
     assert "shared with other jobs, all GPUs shown: n1" in text
     assert "1 of its nodes are not known here" in text
+
+
+def test_on_a_shared_node_nothing_is_sure_while_processes_are_not_known() -> None:
+    store = shared_store("7")
+    node = store.nodes["n1"]
+    assert node.sample is not None
+    blind = msgspec.structs.replace(node.sample.accelerators[0], missing={"processes": "not named yet"})
+    gpus = (blind, *node.sample.accelerators[1:])
+    node.sample = msgspec.structs.replace(node.sample, accelerators=gpus)
+    shown_gpus, sure = own_gpus(node, store.jobs["lab", "7"])
+    assert (len(shown_gpus), sure) == (4, False)
+
+
+def test_one_reason_for_many_values_of_many_gpus_is_said_once() -> None:
+    view = View(Store(), NOW)
+    left_out = {"clock_mhz": "not asked", "throttle": "not asked"}
+    gpus = tuple(
+        msgspec.structs.replace(gpu(index), missing={**left_out, **({"power_w": "asleep"} if index == 2 else {})})
+        for index in range(4)
+    )
+    lines = [line_text(line) for line in gpu_reasons(view, gpus, 78)]
+    assert lines == ["– gpu 0,1,2,3  clock_mhz, throttle: not asked", "– gpu 2  power_w: asleep"]
+    narrow = gpu_reasons(view, gpus, 30)
+    assert all(cell_width(line_text(line)) <= 30 for line in narrow)
 
 
 def test_pages_and_details_are_ascii_in_ascii_mode(store: Store) -> None:

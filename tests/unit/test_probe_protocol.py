@@ -19,7 +19,7 @@ from console.probes.node import nvidia_smi
 from console.probes.shell import ShellProbe, ShellReader
 from console.transport.base import Channel, Transport
 
-HELLO = b"quarterdeck-probe/1 python=3.9.2 nvidia=0"
+HELLO = b"quarterdeck-probe/2 python=3.9.2 nvidia=0"
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 
 
@@ -179,6 +179,21 @@ async def test_the_pace_is_sent_when_it_changes() -> None:
     assert transport.channels[0].written[1:] == [b"period 10\n"]
 
 
+async def test_a_pause_is_said_once_and_waiting_keeps_the_probe_alive(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe_module, "KEEPALIVE_S", 0.05)
+    transport = PlayedTransport([HELLO, 60.0])
+    probe = await opened(transport)
+    await probe.pause(True)
+    await probe.pause(True)
+    with pytest.raises(TimedOut):
+        await probe.next(0.3)
+    await probe.pause(False)
+    _, first, *here, last = transport.channels[0].written
+    assert (first, last) == (b"pause\n", b"resume\n")
+    assert len(here) >= 2
+    assert set(here) == {b"here\n"}
+
+
 # Without Python
 
 
@@ -205,7 +220,7 @@ GPU = b"G 0, GPU-1, NVIDIA A100, 00000000:07:00.0, 97, 1024, 40960, 300.5, 61"
 
 async def test_a_node_without_python_is_read_by_its_shell() -> None:
     transport = PlayedTransport(
-        [b"motd", b"quarterdeck-probe/1 shell", *answer(100), *answer(200, extra=[GPU, b"G garbage"])]
+        [b"motd", b"quarterdeck-probe/2 shell", *answer(100), *answer(200, extra=[GPU, b"G garbage"])]
     )
     probe = await opened(transport)
     assert isinstance(probe, ShellProbe)
@@ -222,6 +237,8 @@ async def test_a_node_without_python_is_read_by_its_shell() -> None:
     assert second.host.cpu_percent == 100.0
     assert second.accelerators[0].utilization_percent == 97.0
     assert second.accelerators[0].memory_used_bytes == 1 << 30
+    for field in ("processes", "throttle", "power_limit_w", "clock_mhz", "ecc_uncorrected"):
+        assert second.accelerators[0].missing[field] == "not read without Python on the node"
     assert second.cost is not None
     assert second.cost.accelerators == "nvidia-smi"
     mounts = {mount.path: mount for mount in second.mounts}
@@ -236,9 +253,9 @@ async def test_a_node_without_python_is_read_by_its_shell() -> None:
 
 
 async def test_a_python_that_is_too_old_or_cannot_start_gives_way_to_the_shell() -> None:
-    shell: list[bytes] = [b"quarterdeck-probe/1 shell", *answer(1)]
+    shell: list[bytes] = [b"quarterdeck-probe/2 shell", *answer(1)]
     failures: list[list[bytes | SourceError | float]] = [
-        [b"quarterdeck-probe/1 python=3.4.10 nvidia=0"],
+        [b"quarterdeck-probe/2 python=3.4.10 nvidia=0"],
         [b"pyenv: python3: command not found", ConnectionLost("the program ended with 127", "gpu01")],
     ]
     for first in failures:
@@ -267,13 +284,13 @@ async def test_a_python_that_is_too_old_or_cannot_start_gives_way_to_the_shell()
     ],
 )
 async def test_garbage_from_a_shell_is_a_bad_answer(lines: list[bytes]) -> None:
-    probe = await opened(PlayedTransport([b"quarterdeck-probe/1 shell", *lines]))
+    probe = await opened(PlayedTransport([b"quarterdeck-probe/2 shell", *lines]))
     with pytest.raises(BadAnswer):
         await probe.next(5.0)
 
 
 async def test_a_faster_pace_takes_effect_at_once_without_python() -> None:
-    transport = PlayedTransport([b"quarterdeck-probe/1 shell", *answer(1), *answer(2), *answer(3)])
+    transport = PlayedTransport([b"quarterdeck-probe/2 shell", *answer(1), *answer(2), *answer(3)])
     probe = await open_probe(transport, period_s=3600.0, node="old01")
     await probe.next(5.0)
     await probe.next(5.0)
@@ -281,6 +298,30 @@ async def test_a_faster_pace_takes_effect_at_once_without_python() -> None:
     await until(lambda: not waiting.done() and transport.channels[0].script != [])
     await probe.set_period(0.1)
     assert (await asyncio.wait_for(waiting, 5.0)).host is not None
+
+
+async def test_without_python_a_pause_ends_the_script_and_going_on_starts_it_again() -> None:
+    hello = b"quarterdeck-probe/2 shell"
+    transport = PlayedTransport([hello, *answer(1), *answer(2)], [b"motd", hello, *answer(3), *answer(4)])
+    probe = await open_probe(transport, period_s=3600.0, node="old01")
+    await probe.next(5.0)
+    await probe.next(5.0)
+    waiting = asyncio.ensure_future(probe.next(60.0))
+    await asyncio.sleep(0)
+    await probe.pause(True)
+    await until(lambda: transport.channels[0].closed)
+    assert transport.channels[0].written[-1] == b"quit\n"
+    assert not waiting.done()
+    assert len(transport.opened) == 1, "nothing runs there"
+    await probe.pause(False)
+    assert (await asyncio.wait_for(waiting, 20.0)).host is not None
+    assert (await probe.next(20.0)).host is not None, "rates do not wait for a whole period"
+    assert transport.opened[1][:2] == ["sh", "-c"]
+    await probe.pause(True)
+    with pytest.raises(TimedOut):
+        await probe.next(0.05)
+    assert transport.channels[1].closed
+    await probe.close()
 
 
 async def until(true: Callable[[], bool]) -> None:

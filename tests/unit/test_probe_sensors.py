@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tarfile
 import threading
 import time
@@ -11,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from console.probes.node import amd, habana, jobs, nvidia_smi
+from console.probes.node import amd, compute_apps, habana, jobs, nvidia_smi
 from console.probes.node.accelerators import NONE, Accelerators
-from console.probes.node.base import Files, Worker, portable, why
+from console.probes.node.base import Files, SensorError, Tool, Worker, portable, why
 from console.probes.node.cost import Cost
 from console.probes.node.disks import Disks, parse_diskstats
 from console.probes.node.host import Host, busy_percent, parse_meminfo, parse_pressure, parse_stat
@@ -474,7 +475,7 @@ def test_fields_of_a_real_release() -> None:
 
 def test_a_real_h100_under_load() -> None:
     fields = nvidia_smi.known_fields((FIXTURES / "nvml" / "help_query_gpu.txt").read_text())
-    row = nvidia_smi.parse_row(fields, columns(FIXTURES / "nvml" / "h100_query.csv", fields)[0])
+    row = nvidia_smi.parse_row(fields, columns(FIXTURES / "nvml" / "h100_query.csv", fields)[0], {})
     assert row is not None
     index, gpu = row
     assert index == 0
@@ -487,7 +488,7 @@ def test_a_real_h100_under_load() -> None:
 
 def test_what_mig_does_not_report_is_missing_and_not_zero() -> None:
     fields = nvidia_smi.known_fields((FIXTURES / "nvml" / "help_query_gpu.txt").read_text())
-    row = nvidia_smi.parse_row(fields, columns(FIXTURES / "nvml" / "h100_mig_query.csv", fields)[0])
+    row = nvidia_smi.parse_row(fields, columns(FIXTURES / "nvml" / "h100_mig_query.csv", fields)[0], {})
     assert row is not None
     assert row[1]["mig"] is True
     assert "utilization_percent" not in row[1]
@@ -496,7 +497,9 @@ def test_what_mig_does_not_report_is_missing_and_not_zero() -> None:
 
 def test_a_lost_gpu_in_a_recorded_query() -> None:
     fields = ["index", "name", "uuid", "utilization.gpu", "memory.used", "temperature.gpu", "power.draw"]
-    rows = [nvidia_smi.parse_row(fields, line) for line in columns(FIXTURES / "nvml" / "h100_lost_query.csv", fields)]
+    rows = [
+        nvidia_smi.parse_row(fields, line, {}) for line in columns(FIXTURES / "nvml" / "h100_lost_query.csv", fields)
+    ]
     states = [row[1].get("state", "ok") for row in rows if row is not None]
     assert len(states) == 8
     assert states.count("lost") == 1
@@ -507,13 +510,119 @@ def test_a_lost_gpu_in_a_recorded_query() -> None:
     "line", ["", "NVIDIA-SMI has failed because it couldn't communicate", "x, y", "-1" + ", 0" * 8, "1,2"]
 )
 def test_what_is_no_row_is_none(line: str) -> None:
-    assert nvidia_smi.parse_row(list(nvidia_smi.BASIC), line) is None
+    assert nvidia_smi.parse_row(list(nvidia_smi.BASIC), line, {}) is None
 
 
 def test_numbers_that_are_none_cost_their_value() -> None:
-    row = nvidia_smi.parse_row(["index", "power.draw", "memory.used", "utilization.gpu"], "0, nan, inf, 1e99")
+    row = nvidia_smi.parse_row(["index", "power.draw", "memory.used", "utilization.gpu"], "0, nan, inf, 1e99", {})
     assert row is not None
     assert set(row[1]) == {"vendor", "missing"}
+
+
+def test_what_was_not_asked_has_its_own_reason() -> None:
+    left_out = nvidia_smi.unasked(nvidia_smi.BASIC, "not asked")
+    row = nvidia_smi.parse_row(
+        list(nvidia_smi.BASIC), "0, GPU-1, A100, 00000000:07:00.0, 97, 1024, 40960, [N/A], 61", left_out
+    )
+    assert row is not None
+    missing = row[1]["missing"]
+    assert missing["throttle"] == missing["power_limit_w"] == missing["ecc_uncorrected"] == "not asked"
+    assert missing["power_w"] == "not supported by this device", "this one was asked"
+    assert not set(missing) & set(row[1])
+    every = [name for name, _, _ in nvidia_smi.QUERY]
+    assert nvidia_smi.unasked(every, "x") == {}
+    assert "throttle" not in nvidia_smi.unasked(every[:-1], "x"), "under its old name or its new one"
+
+
+APPS = """GPU-1, 11327, 2566
+GPU-1, 11345, [N/A]
+GPU-2, 11327, 1542
+"""
+
+
+def test_processes_of_a_query() -> None:
+    # Rows as release 590 printed them for an H100 under load, in the columns that are asked for.
+    mib = 1 << 20
+    assert compute_apps.parse(APPS) == {"GPU-1": {11327: 2566 * mib, 11345: None}, "GPU-2": {11327: 1542 * mib}}
+    assert compute_apps.parse("") == {}
+    assert compute_apps.parse("Failed to initialize\nGPU-1, 7, 1\n") == {"GPU-1": {7: mib}}
+    flood = "".join(f"GPU-1, {pid}, 1\n" for pid in range(10_000))
+    assert len(compute_apps.parse(flood)["GPU-1"]) == 64
+
+
+@pytest.mark.parametrize(
+    "text", ["No devices were found", "GPU-1, [N/A], [N/A]", ", 7, 1", "GPU-1, -7, 1", "GPU-1, " + "9" * 40 + ", 1"]
+)
+def test_what_lists_no_process_is_no_proof_that_there_is_none(text: str) -> None:
+    with pytest.raises(SensorError, match="nvidia-smi says: "):
+        compute_apps.parse(text)
+
+
+def program(path: Path, script: str) -> str:
+    """Write a program for sh and return its path."""
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+def apps_of(root: Path, script: str) -> compute_apps.ComputeApps:
+    """Run a stand-in for nvidia-smi over a made-up /proc and wait for its answer."""
+    files = tree(
+        root,
+        {
+            "proc/11327/stat": "11327 (train) S " + " ".join(str(n) for n in range(4, 40)),
+            "proc/11327/cmdline": "python\0train.py\0",
+            "proc/11327/cgroup": "0::/system.slice/slurmstepd.scope/job_8812/step_0/user/task_0\n",
+        },
+    )
+    apps = compute_apps.ComputeApps(program(root / "nvidia-smi", script), files)
+    for worker in apps.ask(0.0):
+        assert worker.wait(time.monotonic() + 20)
+    assert apps.ask(5.0) == [], "not before ten seconds are over"
+    return apps
+
+
+def test_processes_have_the_job_of_their_cgroup(tmp_path: Path) -> None:
+    apps = apps_of(tmp_path, f"cat <<'end'\n{APPS}end")
+    gpu = apps.add_to({"uuid": "GPU-1"}, 1.0, 6.0)
+    mine, stranger = gpu["processes"]
+    assert (mine["pid"], mine["job"], mine["command"]) == (11327, "8812", "python train.py")
+    assert mine["memory_bytes"] == 2566 << 20
+    assert stranger == {"pid": 11345}, "of another namespace, or gone already"
+    idle = apps.add_to({"uuid": "GPU-9"}, 1.0, 6.0)
+    assert idle == {"uuid": "GPU-9", "processes": []}, "known to be idle"
+    assert "by UUID" in apps.add_to({"missing": {"uuid": "x"}}, 1.0, 6.0)["missing"]["processes"]
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("echo NVIDIA-SMI has failed because it cannot talk to the driver; exit 9", "has failed because"),
+        ("exit 6", "nothing, and failed"),
+        ("echo garbage", "nvidia-smi says: garbage"),
+    ],
+)
+def test_processes_that_nobody_can_name_are_missing(script: str, said: str, tmp_path: Path) -> None:
+    gpu = apps_of(tmp_path, script).add_to({"uuid": "GPU-1", "missing": {"power_w": "x"}}, 1.0, 6.0)
+    assert "processes" not in gpu
+    assert said in gpu["missing"]["processes"]
+    assert gpu["missing"]["power_w"] == "x"
+
+
+def test_a_tool_that_hangs_is_killed_at_its_deadline_and_can_be_ended_before(tmp_path: Path) -> None:
+    path = program(tmp_path / "hl-smi", "exec sleep 600")
+    with pytest.raises(SensorError, match="hl-smi did not answer within 0 s"):
+        Tool(path, 0.1).run([])
+    tool = Tool(path, 600.0)
+    worker = Worker("tool", lambda: tool.run([]))
+    worker.ask(0.0)
+    deadline = time.monotonic() + 20
+    while not worker.wait(time.monotonic() + 0.02):
+        tool.end()
+        assert time.monotonic() < deadline
+    assert worker.value[0] == -9
+    worker.end()
+    tool.end()
 
 
 def amd_card(root: Path) -> Files:
@@ -583,7 +692,16 @@ def test_an_amd_gpu(tmp_path: Path) -> None:
         "ecc_uncorrected": 1,
         "ecc_corrected": 15,
         "processes": [{"pid": 4242, "memory_bytes": 90 << 30}],
+        "missing": {"throttle": amd.NO_THROTTLE},
     }
+
+
+def test_an_amd_gpu_without_a_list_of_processes_does_not_claim_that_there_are_none(tmp_path: Path) -> None:
+    files = amd_card(tmp_path)
+    shutil.rmtree(tmp_path / "sys/class/kfd")
+    found, _ = read_accelerators(Accelerators(files, None))
+    assert "processes" not in found["0"]
+    assert found["0"]["missing"]["processes"] == amd.NO_KFD
 
 
 def test_an_amd_gpu_that_left_the_bus_is_lost(tmp_path: Path) -> None:
@@ -612,7 +730,9 @@ def test_habana_rows() -> None:
     found = habana.parse(text)
     assert found["0"]["utilization_percent"] == 45
     assert found["0"]["memory_total_bytes"] == 98304 << 20
-    assert found["1"]["missing"] == {"utilization_percent": "not reported by this device"}
+    assert found["0"]["missing"] == habana.LEFT_OUT
+    assert found["1"]["missing"] == {**habana.LEFT_OUT, "utilization_percent": "not reported by this device"}
+    assert {"processes", "throttle"} <= set(habana.LEFT_OUT)
 
 
 def test_a_gpu_without_its_driver_is_said(tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ async def test_from_backend_to_store_and_closed(tmp_path: Path) -> None:
     live.set_refresh(3.0)
     await until(lambda: opener.opened[0].periods[-1] == 3.0, "the pace")
     live.pause(True)
-    await until(lambda: opener.opened[0].periods[-1] == 30.0, "paused")
+    await until(lambda: opener.opened[0].pauses == [True], "paused")
     await live.close()
     assert opener.open == set()
     assert backend.closed == 1

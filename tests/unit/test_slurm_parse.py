@@ -13,7 +13,7 @@ from console.errors import BadAnswer
 from console.model import ArrayPart, Job, JobState, Node, NodeState
 from plugins.slurm import parse
 from plugins.slurm.commands import MACHINE_FIELDS, Commands, new_nonce
-from plugins.slurm.jobs import JobReader, Listing
+from plugins.slurm.jobs import LIMIT_FREE, JobReader, Listing
 from plugins.slurm.parse import NodeListing, NodeReader, Place
 from plugins.slurm.settings import AddressRule, SlurmSettings
 
@@ -377,6 +377,26 @@ def test_a_forged_line_does_not_replace_the_first_one_and_is_told() -> None:
     (node,) = read_nodes(text.encode(), reader).nodes
     assert node.state is NodeState.UP
     assert reader.twice == ("n1",)
+
+
+LONG = ("Größe der Läufe: 日本語 🚀 " * 200)[:4000]
+
+
+def test_what_people_wrote_of_a_node_is_whole_to_4096_characters_and_no_longer() -> None:
+    (node,) = read_nodes(f"{LINE} OS=Linux {REST} Reason={LONG} Comment={LONG} Extra={LONG}\n".encode()).nodes
+    assert node.reason == node.detail["comment"] == node.detail["extra"] == LONG.strip()
+    (node,) = read_nodes(f"{LINE} OS=Linux {REST} Comment={LONG * 1000} Extra={LONG * 1000}\n".encode()).nodes
+    for label in ("comment", "extra"):
+        assert len(node.detail[label]) == LIMIT_FREE
+        assert node.detail[label].startswith(LONG)
+
+
+def test_the_comment_of_a_job_is_whole_to_4096_characters_and_no_longer() -> None:
+    (whole,) = read_jobs(row("7", "train", comment=LONG).encode()).jobs
+    assert whole.comment == LONG
+    (cut,) = read_jobs(row("7", "train", comment=LONG * 1000).encode()).jobs
+    assert cut.comment is not None
+    assert len(cut.comment) == LIMIT_FREE
 
 
 @pytest.mark.parametrize("answer", [b"slurm_load_node error: something\n", b"NodeName=n1 CPUTot=8\n"])

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from console.model import Batch, Cluster, ClusterKind, Host, Job, Node, Records, Sample, SourceState
+from console.model import Accelerator, Batch, Cluster, ClusterKind, Host, Job, Node, Records, Sample, SourceState
 from console.render.snapshot import snapshot_json
 from console.store import Store
 from tests.unit.render_data import NOW, lab, sample_of_gpu01, source
@@ -128,6 +128,39 @@ def test_a_node_that_nobody_measures_says_why(snapshot: dict[str, Any]) -> None:
         "root",
         "2026-11-23T23:18:25Z",
     )
+
+
+@pytest.mark.parametrize(
+    ("listed", "said"),
+    [({}, "no NVIDIA, AMD or Habana device"), ({"accelerators_total": "Slurm counts no GRES"}, "Slurm counts no GRES")],
+)
+def test_why_nobody_counts_accelerators_is_what_the_probe_says_unless_a_list_does(
+    listed: dict[str, str], said: str
+) -> None:
+    store = Store()
+    nodes = (Node(name="vm", cluster="vm", missing=listed),)
+    store.apply(Batch(status=source("local:vm/nodes", kind="local"), records=Records(nodes=nodes)))
+    sample = Sample(node="vm", observed_at=NOW, missing={"accelerators": "no NVIDIA, AMD or Habana device"})
+    store.apply(Batch(status=source("local", kind="local", node="vm"), records=Records(samples=(sample,))))
+    (node,) = snapshot_json(store, NOW, False)["nodes"]
+    assert node["accelerators_total"] is None
+    assert node["missing"]["accelerators_total"] == said
+    assert node["missing"]["accelerators"] == "no NVIDIA, AMD or Habana device"
+
+
+def test_lists_that_nobody_read_are_not_shown_as_empty() -> None:
+    store = Store()
+    missing = {"processes": "not read", "throttle": "not asked"}
+    gpus = (Accelerator(index=0, missing=missing), Accelerator(index=1))
+    sample = Sample(node="n1", observed_at=NOW, accelerators=gpus)
+    nodes = (Node(name="n1", cluster="hosts"),)
+    store.apply(Batch(status=source("hosts:hosts/nodes", kind="ssh"), records=Records(nodes=nodes)))
+    store.apply(Batch(status=source("ssh:n1", kind="ssh", node="n1"), records=Records(samples=(sample,))))
+    (node,) = snapshot_json(store, NOW, False)["nodes"]
+    blind, idle = node["accelerators"]
+    assert blind["processes"] == blind["throttle"] == idle["processes"] == []
+    assert blind["missing"].items() >= missing.items()
+    assert not set(missing) & set(idle["missing"])
 
 
 def test_sources_never_say_connecting(snapshot: dict[str, Any]) -> None:

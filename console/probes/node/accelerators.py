@@ -25,6 +25,7 @@ class Accelerators:
     """Finds the accelerators and reads them: NVML, else nvidia-smi; else AMD, else Habana."""
 
     def __init__(self, files: Files, load_nvml: "Callable[[], Any] | None") -> None:
+        self._files = files
         self._reason = NONE
         self._way = self._choose(files, load_nvml)
 
@@ -54,7 +55,7 @@ class Accelerators:
         if isinstance(self._way, Nvml) and self._way.library_missing:
             path = nvidia_smi.find()
             if path is not None:
-                self._way = nvidia_smi.NvidiaSmi(path)
+                self._way = nvidia_smi.NvidiaSmi(path, self._files)
         return [] if self._way is None else self._way.ask(now)
 
     def read(self, now: float, patience_s: float) -> "tuple[dict[str, Any], str | None]":
@@ -63,9 +64,14 @@ class Accelerators:
             return {}, self._reason
         return self._way.read(now, patience_s)  # type: ignore[no-any-return]
 
+    def rest(self) -> None:
+        """End what reads by itself, until it is asked again."""
+        if isinstance(self._way, nvidia_smi.NvidiaSmi):
+            self._way.rest()
+
     def end(self) -> None:
         """End the children, if there are any."""
-        if isinstance(self._way, nvidia_smi.NvidiaSmi):
+        if isinstance(self._way, (nvidia_smi.NvidiaSmi, Habana)):
             self._way.end()
 
 

@@ -9,7 +9,8 @@ from console.probes.node.nvml import without_values
 DRM = "/sys/class/drm"
 KFD_PROCESSES = "/sys/class/kfd/kfd/proc"
 KFD_NODES = "/sys/class/kfd/kfd/topology/nodes"
-SLOW_EVERY_S = 10.0
+NO_THROTTLE = "the driver amdgpu tells it in no text"
+NO_KFD = "no compute driver (kfd) that lists them"
 _LEVEL = re.compile(r"\d+:\s*(\d+)\s*mhz\s*(\*?)", re.I)
 _SPEED = ((64.0, 6), (32.0, 5), (16.0, 4), (8.0, 3), (5.0, 2), (2.5, 1))
 _RAS = re.compile(r"(ue|ce)\s*:\s*(\d+)")
@@ -68,7 +69,7 @@ class Amd:
         processes = self._processes()
         return {str(index): self._one(device, processes) for index, device in enumerate(self.cards)}
 
-    def _one(self, device: str, processes: "dict[str, list[dict[str, Any]]]") -> "dict[str, Any]":
+    def _one(self, device: str, processes: "dict[str, list[dict[str, Any]]] | None") -> "dict[str, Any]":
         files = self._files
         bus = files.target(device)
         found = {
@@ -100,10 +101,12 @@ class Amd:
         values.update(self._ras(device))
         found.update((field, value) for field, value in values.items() if value is not None)
         missing = {field: "not reported by this device" for field, value in values.items() if value is None}
-        if missing:
-            found["missing"] = missing
-        if processes.get(bus):
+        missing["throttle"] = NO_THROTTLE
+        if processes is None:
+            missing["processes"] = NO_KFD
+        elif processes.get(bus):
             found["processes"] = processes[bus]
+        found["missing"] = missing
         return found
 
     def _clocks(self, device: str) -> "tuple[int | None, int | None]":
@@ -151,8 +154,10 @@ class Amd:
                     totals[kind] = totals.get(kind, 0) + int(count)
         return {"ecc_uncorrected": totals.get("ue"), "ecc_corrected": totals.get("ce")}
 
-    def _processes(self) -> "dict[str, list[dict[str, Any]]]":
-        """Return the processes with memory on a GPU, by its bus address."""
+    def _processes(self) -> "dict[str, list[dict[str, Any]]] | None":
+        """Return the processes with memory on a GPU, by its bus address; None when nothing lists them."""
+        if not self._files.exists(KFD_PROCESSES):
+            return None
         pids = [int(name) for name in self._files.names(KFD_PROCESSES) if name.isdigit()]
         if not pids:
             return {}

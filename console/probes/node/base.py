@@ -1,6 +1,7 @@
 """What every sensor needs: files below a root, text fit for a line of JSON, and threads that may hang."""
 
 import os
+import subprocess
 import threading
 import time
 
@@ -94,6 +95,45 @@ def why(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
     return "%s: %s" % (type(error).__name__, error) if str(error) else type(error).__name__
+
+
+class Tool:
+    """Runs a program to its end, one call at a time, each within a deadline."""
+
+    def __init__(self, path: str, timeout_s: float) -> None:
+        self._path = path
+        self._timeout_s = timeout_s
+        self._child = None  # type: subprocess.Popen[bytes] | None
+
+    def run(self, arguments: "list[str]") -> "tuple[int, str]":
+        """Return its exit status and what it printed on both streams. Raises OSError, SensorError when too late.
+
+        A child that cannot be killed (it hangs in the driver) is waited for, so that there are never two.
+        """
+        child = self._child = subprocess.Popen(
+            [self._path] + arguments,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        try:
+            output = child.communicate(timeout=self._timeout_s)[0]
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+            assert child.stdout is not None
+            child.stdout.close()
+            name = os.path.basename(self._path)
+            raise SensorError("%s did not answer within %d s" % (name, self._timeout_s)) from None
+        return child.returncode, output.decode("utf-8", "replace")
+
+    def end(self) -> None:
+        """End the call that runs, if one does."""
+        child = self._child
+        if child is not None:
+            try:
+                child.kill()
+            except OSError:
+                # It went by itself.
+                pass
 
 
 class Worker:

@@ -1,8 +1,6 @@
 """Habana accelerators through their tool, `hl-smi`."""
 
-import subprocess
-
-from console.probes.node.base import Files, SensorError, Worker, portable
+from console.probes.node.base import Files, SensorError, Tool, Worker, portable
 
 QUERY = (
     ("index", None),
@@ -15,6 +13,13 @@ QUERY = (
     ("power.draw", "power_w"),
     ("temperature.aip", "temperature_c"),
 )
+LEFT_OUT = {
+    "power_limit_w": "not asked of hl-smi",
+    "clock_mhz": "not asked of hl-smi",
+    "ecc_uncorrected": "not asked of hl-smi",
+    "throttle": "no query of hl-smi tells it",
+    "processes": "no query of hl-smi lists them",
+}
 TEXTS = ("uuid", "model", "bus_id")
 ASK_EVERY_S = 10.0
 TIMEOUT_S = 20.0
@@ -29,7 +34,7 @@ def parse(text: str) -> "dict[str, dict[str, Any]]":
         if len(cells) != len(QUERY) or not cells[0].isdigit():
             continue
         values = {"vendor": "habana"}  # type: dict[str, Any]
-        missing = {}
+        missing = dict(LEFT_OUT)
         for (_, field), cell in zip(QUERY[1:], cells[1:]):  # noqa: B905 - Python 3.6 has no strict
             assert field is not None
             if field in TEXTS:
@@ -41,8 +46,7 @@ def parse(text: str) -> "dict[str, dict[str, Any]]":
                 missing[field] = "not reported by this device"
                 continue
             values[field] = int(number * MIB) if field.startswith("memory") else number
-        if missing:
-            values["missing"] = missing
+        values["missing"] = missing
         found[cells[0]] = values
     return found
 
@@ -53,7 +57,7 @@ class Habana:
     kind = "hl-smi"
 
     def __init__(self, path: str) -> None:
-        self._path = path
+        self._tool = Tool(path, TIMEOUT_S)
         self._worker = Worker("hl-smi", self._read)
 
     @staticmethod
@@ -65,11 +69,8 @@ class Habana:
         )
 
     def _read(self) -> "dict[str, dict[str, Any]]":
-        answer = subprocess.run(
-            [self._path, "-Q", ",".join(name for name, _ in QUERY), "-f", "csv,noheader,nounits"],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=TIMEOUT_S,
-        )  # fmt: skip
-        text = answer.stdout.decode("utf-8", "replace")
+        names = ",".join(name for name, _ in QUERY)
+        _, text = self._tool.run(["-Q", names, "-f", "csv,noheader,nounits"])
         found = parse(text)
         if not found:
             last = (text.strip().splitlines() or ["nothing"])[-1]
@@ -89,7 +90,8 @@ class Habana:
         return self._worker.value or {}, self._worker.error
 
     def end(self) -> None:
-        """Nothing to end: a reading that runs ends by its own deadline."""
+        """End a reading that runs."""
+        self._tool.end()
 
 
 TYPE_CHECKING = False

@@ -1,5 +1,6 @@
 """The loop on the node: a line per tick, commands on standard input, and a sure end.
 
+Commands: `here` (somebody is there), `period SECONDS`, `pause` (no tick, nothing is read), `resume`, `quit`.
 A line is `{"n": …, "t": monotonic, "w": wall clock, "p": patch}`; `p` is a JSON merge patch (RFC 7396) onto
 what was sent before, `"full": 1` says that it starts from nothing. What is not known is absent and has a
 reason in `missing`.
@@ -30,6 +31,8 @@ SECOND_TICK_S = 0.5
 PATIENCE_S = 6.0
 LEASE_S = 300.0
 """The console says something at least every minute; when it falls silent, nobody is there any more."""
+CHECK_EVERY_S = 30.0
+"""How often it looks whether somebody is there, however rare the ticks are."""
 FACTS_EVERY_S = 10.0
 PERIOD_MIN_S, PERIOD_MAX_S = 0.2, 3600.0
 CHUNK = 4096
@@ -134,7 +137,10 @@ class Loop:
         self._number = 0
         self._out = b""
         self._in = b""
+        self._paused = False
         self._due_now = False
+        self._quick = True
+        """The tick after the next one comes soon: rates need two."""
 
     @staticmethod
     def _limit(period_s: float) -> float:
@@ -145,17 +151,17 @@ class Loop:
         due = time.monotonic()
         while True:
             now = time.monotonic()
-            if now >= due:
-                if os.getppid() != self._parent or now - self._heard_at > LEASE_S:
-                    return
+            if os.getppid() != self._parent or now - self._heard_at > LEASE_S:
+                return
+            if now >= due and not self._paused:
                 # While the console does not take the last line it gets no other: drop rather than queue.
                 if not self._out:
                     self._tick()
                 period = self._asked_s * self._cost.stretch
-                due = max(due, now - period) + (min(period, SECOND_TICK_S) if self._number == 1 else period)
-            readable, writable, _ = select.select(
-                [0], [1] if self._out else [], [], min(30.0, max(0.0, due - time.monotonic()))
-            )
+                due = max(due, now - period) + (min(period, SECOND_TICK_S) if self._quick else period)
+                self._quick = False
+            rest = CHECK_EVERY_S if self._paused else min(CHECK_EVERY_S, max(0.0, due - time.monotonic()))
+            readable, writable, _ = select.select([0], [1] if self._out else [], [], rest)
             if writable:
                 self._out = self._out[os.write(1, self._out[:CHUNK]) :]
             if readable and not self._listen():
@@ -174,14 +180,27 @@ class Loop:
             words = line.split()
             if words == [b"quit"]:
                 return False
-            if len(words) == 2 and words[0] == b"period":
-                try:
-                    period = self._limit(float(words[1]))
-                except ValueError:
-                    continue
-                self._due_now = period < self._asked_s
-                self._asked_s = period
+            if words in ([b"pause"], [b"resume"]):
+                self._set_paused(words == [b"pause"])
+            elif len(words) == 2 and words[0] == b"period":
+                self._set_period(words[1])
         return True
+
+    def _set_paused(self, paused: bool) -> None:
+        if paused and not self._paused:
+            self._sampler.accelerators.rest()
+        elif self._paused and not paused:
+            # The first rates after a pause are means over all of it; a second tick soon shows what is now.
+            self._due_now = self._quick = True
+        self._paused = paused
+
+    def _set_period(self, word: bytes) -> None:
+        try:
+            period = self._limit(float(word))
+        except ValueError:
+            return
+        self._due_now = self._due_now or period < self._asked_s
+        self._asked_s = period
 
     def _tick(self) -> None:
         patience = max(PATIENCE_S, 2.0 * self._asked_s)

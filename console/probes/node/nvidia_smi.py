@@ -6,7 +6,8 @@ import subprocess
 import threading
 import time
 
-from console.probes.node.base import Worker, portable, why
+from console.probes.node.base import Files, Tool, Worker, portable, why
+from console.probes.node.compute_apps import ComputeApps
 from console.probes.node.nvml import LOST, REASONS, throttle_names, without_values
 
 LOOP_S = 5
@@ -49,6 +50,9 @@ BASIC = (
 )
 """Known to every release since 2013: what can be asked without asking first what can be asked."""
 
+NEWER = "not known to this release of nvidia-smi"
+UNSAID = "not asked: nvidia-smi did not say what it knows"
+
 INTEGERS = frozenset(
     "memory_used_bytes memory_total_bytes clock_mhz clock_max_mhz ecc_uncorrected ecc_corrected"
     " pcie_generation pcie_width".split()
@@ -72,18 +76,27 @@ def known_fields(help_text: str) -> "list[str]":
     return fields
 
 
+def unasked(fields: "Sequence[str]", reason: str) -> "dict[str, str]":
+    """Return the reason for every field of the record that a query of these fields leaves out."""
+    asked = {field for name, field, _ in QUERY if name in fields}
+    return {field: reason for _, field, _ in QUERY if field not in asked}
+
+
 def arguments(fields: "list[str]") -> "list[str]":
     """Return the arguments of nvidia-smi that print these fields as CSV without units."""
     return ["--query-gpu=" + ",".join(fields), "--format=csv,noheader,nounits"]
 
 
-def parse_row(fields: "list[str]", line: str) -> "tuple[int, dict[str, Any]] | None":
-    """Return index and fields of the record `Accelerator` of one line of CSV; None when it is none."""
+def parse_row(fields: "list[str]", line: str, left_out: "dict[str, str]") -> "tuple[int, dict[str, Any]] | None":
+    """Return index and fields of the record `Accelerator` of one line of CSV; None when it is none.
+
+    `left_out`: why what was not asked is missing (see `unasked`).
+    """
     cells = [cell.strip() for cell in line.split(",")]
     if len(cells) != len(fields) or not cells[0].isdigit():
         return None
     found = {"vendor": "nvidia"}  # type: dict[str, Any]
-    missing = {}
+    missing = dict(left_out)
     columns = {name: (field, unit) for name, field, unit in QUERY}
     for name, cell in zip(fields[1:], cells[1:]):  # noqa: B905 - Python 3.6 has no strict
         field, unit = columns[name]
@@ -116,39 +129,40 @@ def _convert(field: str, unit: "int | None", cell: str) -> "Any":
 
 
 class NvidiaSmi:
-    """Keeps one nvidia-smi running and takes its lines."""
+    """Keeps one nvidia-smi running and takes its lines; another one names the processes now and then."""
 
     kind = "nvidia-smi"
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, files: Files) -> None:
         self._path = path
+        self._help = Tool(path, HELP_TIMEOUT_S)
+        self._apps = ComputeApps(path, files)
         self._starter = Worker("nvidia-smi", self._start)
         self._process = None  # type: subprocess.Popen[bytes] | None
         self._fields = []  # type: list[str]
+        self._left_out = {}  # type: dict[str, str]
         self._rows = {}  # type: dict[str, dict[str, Any]]
         self._rows_at = 0.0
         self._last = ""
+        self._resting = False
 
     def _start(self) -> None:
-        shown = subprocess.run(
-            [self._path, "--help-query-gpu"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            timeout=HELP_TIMEOUT_S,
-        )
-        self._fields = known_fields(shown.stdout.decode("utf-8", "replace")) or list(BASIC)
+        known = known_fields(self._help.run(["--help-query-gpu"])[1])
+        self._fields = known or list(BASIC)
+        self._left_out = unasked(self._fields, NEWER if known else UNSAID)
         self._process = subprocess.Popen(
             [self._path, "--loop=%d" % LOOP_S] + arguments(self._fields),
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
+        if self._resting:
+            self.end()
         threading.Thread(target=self._listen, args=(self._process,), name="nvidia-smi", daemon=True).start()
 
     def _listen(self, process: "subprocess.Popen[bytes]") -> None:
         assert process.stdout is not None
         for raw in process.stdout:
             line = raw.decode("utf-8", "replace").strip()
-            row = parse_row(self._fields, line)
+            row = parse_row(self._fields, line, self._left_out)
             if row is None:
                 self._last = line or self._last
             else:
@@ -158,15 +172,17 @@ class NvidiaSmi:
 
     def ask(self, now: float) -> "list[Worker]":
         """Start it when it does not run."""
+        self._resting = False
+        started = self._apps.ask(now)
         process = self._process
-        if process is not None and process.poll() is None:
-            return []
-        return [self._starter] if self._starter.ask(now, RETRY_EVERY_S) else []
+        if process is None or process.poll() is not None:
+            started += [self._starter] if self._starter.ask(now, RETRY_EVERY_S) else []
+        return started
 
     def read(self, now: float, patience_s: float) -> "tuple[dict[str, dict[str, Any]], str | None]":
         """Return the GPUs by index, and why there are none."""
         if self._rows and now - self._rows_at <= 2 * LOOP_S + patience_s:
-            return dict(self._rows), None
+            return {key: self._apps.add_to(row, now, patience_s) for key, row in self._rows.items()}, None
         reason = self._starter.error or ("nvidia-smi says: " + portable(self._last) if self._last else None)
         if self._rows:
             reason = reason or "nvidia-smi has fallen silent"
@@ -178,8 +194,17 @@ class NvidiaSmi:
         facts = [(field, row[field]) for field in ("vendor", "uuid", "model", "bus_id") if field in row]
         return without_values(dict(facts), "error", reason)
 
+    def rest(self) -> None:
+        """End the children until it is asked again; what they said is of before."""
+        self._resting = True
+        self.end()
+        self._rows, self._last = {}, ""
+        self._starter.asked_at = None
+
     def end(self) -> None:
-        """End the child."""
+        """End the children."""
+        self._help.end()
+        self._apps.end()
         if self._process is not None:
             try:
                 self._process.kill()
@@ -198,4 +223,5 @@ def find() -> "str | None":
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any

@@ -35,8 +35,12 @@ VALUES = (
     "memory_used_bytes",
     "memory_total_bytes",
     "power_w",
+    "power_limit_w",
     "temperature_c",
     "clock_mhz",
+    "throttle",
+    "ecc_uncorrected",
+    "processes",
 )
 SLOW_EVERY_S = 10.0
 RETRY_EVERY_S = 60.0

@@ -10,9 +10,9 @@ from typing import Any, Generic, Literal, TypeVar
 
 from console.errors import UsageError
 from console.render.cells import Align, Cell
-from console.render.suggest import nearest
 from console.render.view import View
 from console.store import Changes, Store
+from console.suggest import nearest
 
 Value = str | float | None
 """What a filter compares and a sort orders: text, a number in the column's unit, or not known."""

@@ -9,6 +9,7 @@ from textual.app import ComposeResult
 from textual.events import Key, Resize
 from textual.screen import Screen
 from textual.widget import Widget
+from textual.worker import Worker
 
 from console.model import Attention
 from console.render.tables import RowId
@@ -67,6 +68,10 @@ class BaseScreen(Screen[None]):
 
     def share_room(self, width: int, height: int) -> None:
         """Give the panes of the body their sizes."""
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        """Tell the app what ended a worker: the message comes to the node that runs it, and goes no further."""
+        self.console_app.worker_changed(event.worker)
 
     # ---- keys
 
@@ -137,6 +142,10 @@ class BaseScreen(Screen[None]):
         """Draw everything anew: another theme."""
         for canvas in self.query(Canvas):
             canvas.redraw()
+
+    def job(self) -> tuple[str, str] | None:
+        """Return (cluster, id) of the job that this is about, or that is under the cursor."""
+        return None
 
     def attention(self) -> Attention:
         """Return what is on screen, marked and selected."""

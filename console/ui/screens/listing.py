@@ -123,8 +123,15 @@ class ListScreen(BaseScreen):
             if status.hint:
                 lines.append((f"  {status.hint}", "info"))
         if not lines:
-            return (("connecting ...", "muted"),)
+            return self._nothing_yet()
         return ((self.model.table.empty, "muted"), *lines)
+
+    def _nothing_yet(self) -> Sequence[Run]:
+        """Say why no source has said a word."""
+        failure = self.console_app.view.failure
+        if failure is None:
+            return (("connecting ...", "muted"),)
+        return (("nothing is shown, for the session could not start", "warn"), (failure, "bad"))
 
     def _place(self) -> tuple[Cell, ...]:
         model, table = self.model, self.table
@@ -312,6 +319,11 @@ class ListScreen(BaseScreen):
         if status is None or status.node is None:
             return None
         return "node", self.model.view.store.key(status.cluster, status.node)
+
+    def job(self) -> tuple[str, str] | None:
+        """Return the job under the cursor, in the table of jobs."""
+        row_id = self.cursor_id()
+        return (row_id[0], row_id[1]) if self.kind == "jobs" and row_id is not None else None
 
     def picture(self) -> str:
         """Return all rows that the filter shows, with the columns on screen."""

@@ -74,6 +74,10 @@ class JobScreen(PageScreen):
 
     kind = "job"
 
+    def job(self) -> tuple[str, str]:
+        """Return the job that it is about."""
+        return self.row_id[0], self.row_id[1]
+
     def sections(self, width: int) -> Sequence[Section]:
         """Return what is known of the job."""
         return job_sections(self.console_app.view, (self.row_id[0], self.row_id[1]), width)

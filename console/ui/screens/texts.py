@@ -71,7 +71,7 @@ class HelpScreen(TextScreen):
         """Return the actions by group, with their keys as they are mapped."""
         keymap = self.console_app.keymap
         rows: list[Row] = [Row((Cell(f"Keys of {self._of}", "title"), Cell("   esc goes back", "muted")))]
-        offered = keymap.offered(self._of)
+        offered = self.console_app.offered(self._of)
         for group in dict.fromkeys(action.group for action in offered):
             rows += [Row(()), Row((Cell(group, "header"),))]
             for action in offered:

@@ -1,0 +1,120 @@
+"""Reads a file on a machine piece by piece: its end, any part, and what is appended. Never the whole of it.
+
+Every piece is one short command there (`stat`, `tail`, `head`), so that nothing stays behind on the machine, a file
+system that hangs costs that command its deadline and nobody else anything, and a file of any size opens at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+
+from console.errors import BadAnswer, Denied, NoSuchFile, SourceError
+from console.model import LogChunk
+from console.text import clean
+from console.transport.base import Transport
+
+TIMEOUT_S = 10.0
+FOLLOW_BYTES = 1 << 20
+"""The most that one look at a growing file brings."""
+FOLLOW_FAST_S, FOLLOW_SLOW_S = 0.5, 4.0
+"""How long to rest after a look that brought something, and at most after looks that did not."""
+
+_ABSENT, _FORBIDDEN, _NO_FILE = 44, 45, 46
+_SCRIPT = f"""
+[ -e "$1" ] || {{ ls -d -- "$1" 2>&1 >/dev/null | grep -q ermission && exit {_FORBIDDEN}; exit {_ABSENT}; }}
+[ -f "$1" ] || exit {_NO_FILE}
+[ -r "$1" ] || exit {_FORBIDDEN}
+f=$1 o=$2 n=$3
+set -- $(stat -L -c '%s %d:%i' -- "$f") || exit 1
+[ "$o" -ge 0 ] || o=$(($1 + o))
+[ "$o" -ge 0 ] || o=0
+echo "$1 $2 $o"
+[ "$o" -ge "$1" ] || [ "$n" -eq 0 ] || tail -c +$((o + 1)) -- "$f" | head -c "$n"
+"""
+
+
+class FileReader:
+    """One file of one machine; a `console.plugin.LogReader`."""
+
+    seekable = True
+
+    def __init__(self, transport: Transport, path: str) -> None:
+        self.path = path
+        self._transport = transport
+        self._identity: bytes | None = None
+
+    async def tail(self, limit_bytes: int) -> LogChunk:
+        """Return its last bytes. Raises NoSuchFile, Denied, and what the transport raises."""
+        _, chunk = await self._piece(-limit_bytes, limit_bytes)
+        return chunk
+
+    async def read(self, offset: int, limit_bytes: int) -> LogChunk:
+        """Return bytes from an offset; none past its end."""
+        _, chunk = await self._piece(max(offset, 0), limit_bytes)
+        return chunk
+
+    async def follow(self, after: LogChunk) -> AsyncIterator[LogChunk]:
+        """Yield what is appended after a chunk, and all of a file that took its place, for ever. Raises SourceError."""
+        offset, rest = after.end or 0, FOLLOW_FAST_S
+        while True:
+            known = self._identity
+            size, chunk = await self._piece(offset, FOLLOW_BYTES)
+            if size < offset or (known is not None and known != self._identity):
+                _, chunk = await self._piece(0, FOLLOW_BYTES)
+                chunk = LogChunk(data=chunk.data, start=0, anew=True)
+            if chunk.data or chunk.anew:
+                offset = chunk.end or 0
+                yield chunk
+            rest = FOLLOW_FAST_S if chunk.data else min(rest * 1.5, FOLLOW_SLOW_S)
+            if len(chunk.data) < FOLLOW_BYTES:
+                await asyncio.sleep(rest)
+
+    async def close(self) -> None:
+        """Nothing is held open."""
+
+    async def _piece(self, offset: int, limit_bytes: int) -> tuple[int, LogChunk]:
+        """Return the size of the file and a piece of it; a negative offset counts from its end."""
+        argv = ["sh", "-c", _SCRIPT, "sh", self.path, str(offset), str(limit_bytes)]
+        limit = limit_bytes + 4096
+        done = await self._transport.run(argv, timeout_s=TIMEOUT_S, env={"LC_ALL": "C"}, limit_bytes=limit)
+        where = f"{self._transport.name}:{clean(self.path)}"
+        if done.exit_status == _ABSENT:
+            raise NoSuchFile("there is no such file", where)
+        if done.exit_status == _FORBIDDEN:
+            raise Denied("permission denied", where, "its owner and the administrators may read it")
+        if done.exit_status == _NO_FILE:
+            raise NoSuchFile("this is no regular file", where)
+        head, newline, data = done.stdout.partition(b"\n")
+        words = head.split()
+        if done.exit_status != 0 or not newline or len(words) != 3 or not (words[0].isdigit() and words[2].isdigit()):
+            said = clean(done.stderr.decode("utf-8", "replace").strip(), limit=200)
+            raise BadAnswer(f"it cannot be read{f': {said}' if said else ''}", where, "look at it there by hand")
+        self._identity = words[1]
+        return int(words[0]), LogChunk(data=data, start=int(words[2]))
+
+
+async def find_file(transports: Iterable[Transport], path: str) -> FileReader:
+    """Return the file on the first of these machines that has it.
+
+    Raises NoSuchFile when none has, Denied when one has and does not give it, else the last error of those that do
+    not answer.
+    """
+    failures: list[SourceError] = []
+    for transport in transports:
+        reader = FileReader(transport, path)
+        try:
+            await reader.tail(0)
+        except SourceError as error:
+            failures.append(error)
+        else:
+            return reader
+    if not failures:
+        raise NoSuchFile("no machine is known that could have it", clean(path))
+    for kind in (Denied, SourceError):
+        worst = [error for error in failures if isinstance(error, kind) and not isinstance(error, NoSuchFile)]
+        if worst:
+            raise worst[-1]
+    names = ", ".join(error.where.partition(":")[0] for error in failures)
+    hint = "it is written when the job starts, and may lie on another machine"
+    raise NoSuchFile(f"there is no such file on {names}", clean(path), hint)
