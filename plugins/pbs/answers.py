@@ -31,7 +31,7 @@ _END = re.compile(rb"\s*\}\s*\}?\s*")
 def begin(answer: bytes, program: str) -> int:
     """Return where the JSON of an answer begins; some options make qstat print a table for people before it."""
     start = 0 if answer.startswith(b"{") else answer.find(b"\n{", 0, _HEAD_BYTES) + 1
-    if not answer[start : start + 1] == b"{":
+    if answer[start : start + 1] != b"{":
         said = clean(answer[:300], limit=160)
         what = f"{program} printed something else than JSON: {said}" if said.strip() else f"{program} printed nothing"
         raise BadAnswer(what, program, "PBS Pro 14 or newer is needed: its qstat knows -F json")
@@ -44,6 +44,20 @@ def entries(answer: bytes, table: str, program: str) -> Iterator[tuple[str, byte
     Yields nothing when the answer has no such table: only the exit status of the program tells what that means.
     BadAnswer when it is no answer, or ends in the middle.
     """
+    for piece in pieces(answer, table, program):
+        yield named(piece, program)
+
+
+def named(piece: bytes, program: str) -> tuple[str, bytes]:
+    """Return (name, JSON object) of one of `pieces`. BadAnswer when it has no name."""
+    name = _NAME.match(piece)
+    if name is None:
+        raise BadAnswer(f"{program} gave an entry without a name", clean(piece[:120]), "run it by hand there")
+    return clean(_unescaped(name[1]), limit=256), piece[name.end() :]
+
+
+def pieces(answer: bytes, table: str, program: str) -> Iterator[bytes]:
+    """Yield `"name": {…}` of each entry, for who may know it already. As `entries`."""
     start = begin(answer, program)
     found = re.compile(rb'"%s"\s*:\s*\{(\s*)' % table.encode()).search(answer, start, start + _HEAD_BYTES)
     if found is None:
@@ -51,12 +65,10 @@ def entries(answer: bytes, table: str, program: str) -> Iterator[tuple[str, byte
             raise _cut(program)
         return
     indent = found[1][found[1].rfind(b"\n") :] if b"\n" in found[1] else b""
-    pieces = _indented(answer, found.end(), indent, table, program) if indent else _packed(answer, found.end(), program)
-    for piece in pieces:
-        name = _NAME.match(piece)
-        if name is None:
-            raise BadAnswer(f"{program} gave an entry without a name", clean(piece[:120]), "run it by hand there")
-        yield clean(_unescaped(name[1]), limit=256), piece[name.end() :]
+    if indent:
+        yield from _indented(answer, found.end(), indent, table, program)
+    else:
+        yield from _packed(answer, found.end(), program)
 
 
 def _indented(answer: bytes, position: int, indent: bytes, table: str, program: str) -> Iterator[bytes]:

@@ -11,10 +11,11 @@ from console.errors import SourceError
 from console.model import Cluster, ClusterKind, Explanation, LogStream, Node, Queue, Records, Reservation
 from console.plugin import Check, LogReader, Site
 from console.slices import sliced
-from plugins.pbs import explain, layout, logs, lookup
+from plugins.pbs import layout, logs, lookup
 from plugins.pbs.client import Client
 from plugins.pbs.commands import Commands
 from plugins.pbs.doctor import examine
+from plugins.pbs.explain import Other, Situation, dependencies, explanation, reservation, resolved
 from plugins.pbs.jobs import JobReader
 from plugins.pbs.layout import Counters, Server
 from plugins.pbs.nodes import NodeReader, Place
@@ -133,18 +134,18 @@ class PbsBackend:
         job = self._jobs.job(found.id, found.row, self._nodes.arrays.get(found.id, ()))
         _, server, _ = await self._look()
         queues = layout.queue_attributes((await self.client.look(self._commands.queues())).stdout)
-        dependencies = explain.dependencies(job)
-        others = await self._named(tuple(each.id for each in dependencies))
-        return explain.explanation(
-            explain.Situation(
+        waits_for = dependencies(job)
+        others = await self._named(tuple(each.id for each in waits_for))
+        return explanation(
+            Situation(
                 job=job,
                 row=found.row,
                 server=server,
                 queue=queues.get(job.queue or "", {}),
                 nodes=await self._fresh_nodes(),
                 jobs=self._jobs.jobs,
-                dependencies=tuple(explain.resolved(each, others) for each in dependencies),
-                reservation=explain.reservation(job.queue, self._reservations),
+                dependencies=tuple(resolved(each, others) for each in waits_for),
+                reservation=reservation(job.queue, self._reservations),
                 gpus=self.settings.gpus,
             )
         )
@@ -155,7 +156,9 @@ class PbsBackend:
         spool = logs.Places(self._place, self._nodes.addresses(), self.settings.mom_home)
         if found.is_array:
             tasks = await lookup.tasks(self.client, found.id)
-            return tuple(stream for task in logs.shown_tasks(tasks) for stream in logs.streams(task.id, task.row, spool))
+            return tuple(
+                stream for task in logs.shown_tasks(tasks) for stream in logs.streams(task.id, task.row, spool)
+            )
         return logs.streams(found.id, found.row, spool)
 
     async def open_log(self, stream: LogStream) -> LogReader:
@@ -213,14 +216,14 @@ class PbsBackend:
         except SourceError:
             return ()
 
-    async def _named(self, ids: tuple[str, ...]) -> dict[str, explain.Other]:
+    async def _named(self, ids: tuple[str, ...]) -> dict[str, Other]:
         """Return what is known of these jobs: of the last listing, else asked for, with those that are over."""
         known = {job_id: job for job_id in ids if (job := self._jobs.get(job_id)) is not None}
         absent = tuple(job_id for job_id in ids if job_id not in known)
         if absent:
             for found in await lookup.some(self.client, absent):
                 known[found.id] = self._jobs.job(found.id, found.row)
-        return {job_id: explain.Other(job.name, job.state) for job_id, job in known.items()}
+        return {job_id: Other(job.name, job.state) for job_id, job in known.items()}
 
     def _whole_due(self, table: Table, now: float) -> bool:
         """Whether everything must be told, not only the changes."""

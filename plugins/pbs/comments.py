@@ -64,7 +64,11 @@ _LIMITS: tuple[tuple[str, str], ...] = (
     (rf"{_QUEUE_LIMIT} job limit has been reached", "all"),
     (r"Server job limit has been reached", "all"),
     (rf"(?P<who>User|Group|Project) has reached (?:server|{_QUEUE_LIMIT}) running (?:job )?limit", ""),
-    (rf"(?:Server|{_QUEUE_LIMIT}) per-(?P<who>user|group|project)(?: job)? limit reached(?: on resource (?P<res>\S+))?", ""),
+    (
+        rf"(?:Server|{_QUEUE_LIMIT}) per-(?P<who>user|group|project)(?: job)? limit reached"
+        r"(?: on resource (?P<res>\S+))?",
+        "",
+    ),
     (rf"(?:Server|{_QUEUE_LIMIT}) job limit reached for (?P<who>user|group|project) \S+", ""),
     (
         r"would exceed (?P<who>user|group|project) .+?'s limit on resource (?P<res>\S+)"

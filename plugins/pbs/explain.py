@@ -13,15 +13,19 @@ from console.model import Cause, Dependency, Event, Explanation, Job, JobState, 
 from plugins.pbs import comments, states, values
 from plugins.pbs.comments import Hit
 from plugins.pbs.fits import fits, none_fits
-from plugins.pbs.jobs import Row
 from plugins.pbs.layout import Server
 from plugins.pbs.limits import limits
+from plugins.pbs.rows import Row
 
 _WAITING = frozenset((JobState.PENDING, JobState.HELD))
 _RUNS = frozenset((JobState.RUNNING, JobState.COMPLETING, JobState.SUSPENDED))
 _DEPEND = re.compile(r"(\d+(?:\[\d*\])?(?:\.[A-Za-z0-9_-]+)*)(?:@\S+)?", re.ASCII)
-ESTIMATE = "PBS's scheduler, from the walltimes of what runs: earlier when jobs end early, later when others go before it"
-NO_ESTIMATE = "PBS estimates the start of its top jobs only (backfill_depth), and of others where est_start_time_freq is set"
+ESTIMATE = (
+    "PBS's scheduler, from the walltimes of what runs: earlier when jobs end early, later when others go before it"
+)
+NO_ESTIMATE = (
+    "PBS estimates the start of its top jobs only (backfill_depth), and of others where est_start_time_freq is set"
+)
 NO_POSITION = "PBS has no fixed order: its scheduler sorts the jobs anew in each cycle"
 
 
@@ -60,8 +64,9 @@ def explanation(now: Situation) -> Explanation:
     missing = dict[str, str]()
     if waits:
         missing["position"] = NO_POSITION
-        missing["priority"] = f"{NO_POSITION}; the Priority of the job is {_or_none(job.priority)}, that of its queue " + (
-            _or_none(values.whole(now.queue.get("Priority")))
+        missing["priority"] = (
+            f"{NO_POSITION}; the Priority of the job is {_or_none(job.priority)}, that of its queue "
+            + (_or_none(values.whole(now.queue.get("Priority"))))
         )
         if at is None:
             missing["expected_start_at"] = NO_ESTIMATE
@@ -143,7 +148,11 @@ def _dependency(each: Dependency) -> Cause:
     if each.state is not None:
         text += f", which is {each.state.value}"
         over = each.state not in (*_WAITING, *_RUNS, JobState.UNKNOWN)
-        if over and (each.state is JobState.COMPLETED) != (each.condition != "afternotok") and each.condition != "afterany":
+        if (
+            over
+            and (each.state is JobState.COMPLETED) != (each.condition != "afternotok")
+            and each.condition != "afterany"
+        ):
             step = "that will never be: delete this job, or take the dependency away (qalter -W depend=)"
     return Cause(code=f"{each.condition}:{each.id}", text=text, next_step=step)
 
@@ -160,7 +169,9 @@ def _around(now: Situation) -> list[Cause]:
     reservation = now.reservation
     if reservation is not None and reservation.state not in ("running", None):
         text = f"its queue is the reservation {reservation.name}, which is {reservation.state}"
-        found.append(Cause(code=f"reservation {reservation.name}", text=text, next_step="it can start when that begins"))
+        found.append(
+            Cause(code=f"reservation {reservation.name}", text=text, next_step="it can start when that begins")
+        )
     elif values.yes(now.queue.get("started")) is False:
         stopped = comments.read("Not Running: Queue not started.").cause
         code = "Queue not started."
@@ -178,7 +189,9 @@ def _ending(job: Job) -> list[Cause]:
         return []
     status = job.exit_code
     if status is None:
-        return [Cause(code=job.reason or "no exit status", text="it was deleted, or its dependency failed, before it ran")]
+        return [
+            Cause(code=job.reason or "no exit status", text="it was deleted, or its dependency failed, before it ran")
+        ]
     text = {
         JobState.COMPLETED: "it ended well",
         JobState.TIMEOUT: "it used up its walltime and was ended",

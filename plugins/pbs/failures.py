@@ -18,8 +18,16 @@ from __future__ import annotations
 
 import re
 
-from console.errors import CommandFailed, ConnectionLost, Denied, NoSuchJob, SourceError, TimedOut, Unreachable
-from console.errors import Unsupported
+from console.errors import (
+    CommandFailed,
+    ConnectionLost,
+    Denied,
+    NoSuchJob,
+    SourceError,
+    TimedOut,
+    Unreachable,
+    Unsupported,
+)
 from console.text import clean
 
 UNKNOWN_JOB = 15001 & 255
@@ -58,10 +66,10 @@ def failure(program: str, status: int, stderr: bytes, where: str) -> SourceError
         return Unreachable("pbs_server does not run: connection refused", where, DOWN_HINT)
     if "No route to host" in text or "Network is unreachable" in text or "Connection timed out" in text:
         return Unreachable(f"the host of pbs_server cannot be reached: {said}", where, DOWN_HINT)
-    if "pbs_iff" in text or "Invalid credential" in text or "auth" in lower or "munge" in lower:
-        return Denied(f"pbs_server does not believe who asks: {said}", where, TRUST_HINT)
-    if "Unauthorized Request" in text or "No Permission" in text or "Access" in text and "denied" in lower:
+    if "Unauthorized Request" in text or "No Permission" in text:
         return Denied(f"pbs_server does not show this to this user: {said}", where, "ask its operators")
+    if "pbs_iff" in text or "invalid credential" in lower or "authenticat" in lower or "munge" in lower:
+        return Denied(f"pbs_server does not believe who asks: {said}", where, TRUST_HINT)
     if status == UNKNOWN_JOB and "Unknown Job Id" in text:
         return NoSuchJob(said, where, "ended jobs are kept only while the history of PBS has them")
     if "End of File" in text or "Premature end" in text or "Connection reset" in text or "Broken pipe" in text:

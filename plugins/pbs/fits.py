@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from console.model import Cause, Fit, Node, NodeState
 from plugins.pbs import values
-from plugins.pbs.jobs import Row
+from plugins.pbs.rows import Row
 
 _OUT = {
     NodeState.DRAINED: "offline",
@@ -67,7 +67,7 @@ def fits(row: Row, nodes: Sequence[Node], gpus: Sequence[str]) -> tuple[Fit, ...
 
 
 def none_fits(row: Row, nodes: Sequence[Node], gpus: Sequence[str]) -> Cause | None:
-    """Return that too few hosts are large enough for the chunks of a job, whatever runs on them; None when enough are."""
+    """Return that too few hosts are large enough for the chunks of a job, busy or not; None when enough are."""
     chunk = largest_chunk(row, gpus)
     if chunk is None or not nodes:
         return None

@@ -8,20 +8,19 @@ when somebody wants to see one.
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
-from typing import Any
-
-import msgspec
+from typing import Any, TypeVar
 
 from console.errors import BadAnswer
 from console.model import ArrayPart, Job, JobState
 from console.text import clean
 from plugins.pbs import answers, comments, states, values
 from plugins.pbs.commands import JOB_ID
+from plugins.pbs.rows import Asked, Row, Variables, asked_for, decode, held_gpus
 
-SLICE_BYTES = 128 << 10
-"""What is read between two breaths of the event loop: about 90 new jobs, 2 to 5 ms."""
+SLICE_BYTES = 64 << 10
+"""What is read between two breaths of the event loop: about 45 new jobs, 1 to 4 ms."""
 _MEMORY = 20_000
 _NOTHING: dict[str, Any] = {}
 """Shared by all records that have nothing to add; records never change."""
@@ -30,61 +29,10 @@ _WAITING = frozenset((JobState.PENDING, JobState.HELD))
 _ARRAY_COUNT = re.compile(r"(Queued|Running|Exiting|Expired):(\d{1,9})", re.ASCII)
 _TASK = re.compile(r"(\d+\[)\d+(\].*)", re.ASCII)
 _DEFAULT_PROJECT = "_pbs_project_default"
-NO_LIMIT = "no walltime was asked for"
+_NO_LIMIT = {"time_limit_s": "no walltime was asked for"}
 
 Slices = Generator[None, None, "Listing"]
-
-
-class Variables(msgspec.Struct, gc=False):
-    """What is read of a job's environment; all else in it is skipped unread."""
-
-    work_dir: Any = msgspec.field(default=None, name="PBS_O_WORKDIR")
-    home: Any = msgspec.field(default=None, name="PBS_O_HOME")
-
-
-class Row(msgspec.Struct, gc=False):
-    """One job as qstat prints it; anything may stand anywhere."""
-
-    name: Any = msgspec.field(default=None, name="Job_Name")
-    owner: Any = msgspec.field(default=None, name="Job_Owner")
-    account: Any = msgspec.field(default=None, name="Account_Name")
-    state: Any = msgspec.field(default=None, name="job_state")
-    queue: Any = None
-    project: Any = None
-    priority: Any = msgspec.field(default=None, name="Priority")
-    asked: Any = msgspec.field(default=None, name="Resource_List")
-    exec_host: Any = None
-    exec_vnode: Any = None
-    ctime: Any = None
-    qtime: Any = None
-    etime: Any = None
-    stime: Any = None
-    mtime: Any = None
-    obittime: Any = None
-    not_before: Any = msgspec.field(default=None, name="Execution_Time")
-    estimated: Any = None
-    depend: Any = None
-    holds: Any = msgspec.field(default=None, name="Hold_Types")
-    comment: Any = None
-    exit_status: Any = msgspec.field(default=None, name="Exit_status")
-    run_count: Any = None
-    array_state: Any = msgspec.field(default=None, name="array_state_count")
-    array_indices: Any = msgspec.field(default=None, name="array_indices_submitted")
-    at_once: Any = msgspec.field(default=None, name="max_run_subjobs")
-    output_path: Any = msgspec.field(default=None, name="Output_Path")
-    error_path: Any = msgspec.field(default=None, name="Error_Path")
-    join: Any = msgspec.field(default=None, name="Join_Path")
-    keep: Any = msgspec.field(default=None, name="Keep_Files")
-    sandbox: Any = None
-    job_dir: Any = msgspec.field(default=None, name="jobdir")
-    variables: Variables | str | None = msgspec.field(default=None, name="Variable_List")
-
-    def resources(self) -> Mapping[str, Any]:
-        """Return Resource_List."""
-        return self.asked if isinstance(self.asked, dict) else _NOTHING
-
-
-_DECODER = msgspec.json.Decoder(Row)
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -97,11 +45,6 @@ class Listing:
     gone: tuple[str, ...]
 
 
-def decode(piece: bytes) -> Row | None:
-    """Return one entry of `Jobs`; None when it cannot be read at all."""
-    return answers.decode(piece, _DECODER)
-
-
 class JobReader:
     """Turns answers of qstat into jobs of one cluster. Not for two answers at once."""
 
@@ -110,9 +53,13 @@ class JobReader:
         self._gpus = gpus
         self._rows: dict[int, Job] = {}
         self._jobs: dict[str, Job] = {}
-        self._words: dict[str, str | None] = {}
-        self._places: dict[str, tuple[tuple[str, ...], str | None]] = {}
-        self._times: dict[str, float | None] = {}
+        self._words: dict[Any, str | None] = {}
+        self._times: dict[Any, float | None] = {}
+        self._asked: dict[Any, Asked] = {}
+        self._places: dict[Any, tuple[tuple[str, ...], str | None]] = {}
+        self._held: dict[Any, int] = {}
+        self._reasons: dict[Any, str | None] = {}
+        self._details: dict[Any, dict[str, str]] = {}
         self.unreadable = 0
         """How many jobs of the last answer could not be read."""
 
@@ -135,32 +82,39 @@ class JobReader:
         jobs: dict[str, Job] = {}
         changed: list[Job] = []
         room, unreadable = SLICE_BYTES, 0
-        for job_id, piece in answers.entries(answer, "Jobs", "qstat"):
+        for piece in answers.pieces(answer, "Jobs", "qstat"):
             room -= len(piece)
             if room < 0:
                 room = SLICE_BYTES
                 yield
             key = hash(piece)
             job = self._rows.get(key)
-            if job is None or job.id != job_id or job.array is not None:
-                job = self._job(job_id, piece, arrays)
-                old = self._jobs.get(job_id)
+            if job is None or job.array is not None:
+                job = self._read_one(*answers.named(piece, "qstat"), arrays)
+                old = self._jobs.get(job.id)
                 if old is not None and old == job:
                     job = old
                 else:
                     changed.append(job)
             unreadable += job.scheduler_state is None
-            rows[key] = jobs[job_id] = job
+            rows[key] = jobs[job.id] = job
         yield
         gone = tuple(self._jobs.keys() - jobs.keys())
         self._rows, self._jobs, self.unreadable = rows, jobs, unreadable
-        for memory in (self._words, self._places, self._times):
-            if len(memory) > _MEMORY:
-                memory.clear()
+        self._forget()
         yield
         return Listing(tuple(jobs.values()), tuple(changed), gone)
 
-    def _job(self, job_id: str, piece: bytes, arrays: Mapping[str, tuple[str, ...]]) -> Job:
+    def _forget(self) -> None:
+        """Keep the memories bounded: they serve speed only."""
+        memories: tuple[dict[Any, Any], ...] = (
+            *(self._words, self._times, self._asked, self._places, self._held, self._reasons, self._details),
+        )
+        for memory in memories:
+            if len(memory) > _MEMORY:
+                memory.clear()
+
+    def _read_one(self, job_id: str, piece: bytes, arrays: Mapping[str, tuple[str, ...]]) -> Job:
         if JOB_ID.fullmatch(job_id) is None:
             raise BadAnswer("qstat gave an entry without a job id", clean(piece[:120]), "run it by hand there")
         row = decode(piece)
@@ -172,55 +126,57 @@ class JobReader:
     def job(self, job_id: str, row: Row, hosts: tuple[str, ...] = ()) -> Job:
         """Return the record of one job; `hosts` of an array: where tasks of it run."""
         word = self._word
-        asked = row.resources()
-        array = _array(job_id, row)
-        comment = values.text(row.comment, values.LIMIT)
-        state = states.job_state(
-            word(row.state) or "",
-            running=array.running if array else 0,
-            exit_status=values.whole(row.exit_status),
-            comment=comment or "",
-        )
-        started = state not in _WAITING and row.stime is not None
-        active = state in _ACTIVE
-        names, folded = self._place(row.exec_host) if array is None or not hosts else (hosts, values.fold(hosts))
-        limit = values.duration_s(asked.get("walltime"))
-        begun = self._time(row.stime) if started else None
-        missing: dict[str, str] = _NOTHING if limit is not None else {"time_limit_s": NO_LIMIT}
-        accelerators, memory = self._held(row, asked, array, active)
+        asked = _cached(self._asked, bytes(row.asked), lambda _: asked_for(row.resources(), self._gpus))
+        array = _array(job_id, row) if "[" in job_id else None
+        comment = word(row.comment)
+        exit_status = None if row.exit_status is None else values.whole(row.exit_status)
+        running = array.running if array is not None else 0
+        state = states.job_state(str(row.state), running=running, exit_status=exit_status, comment=comment or "")
+        active, waiting = state in _ACTIVE, state in _WAITING
+        names, folded = (hosts, values.fold(hosts)) if hosts else self._place(row.exec_host)
+        begun = None if waiting else self._time(row.stime)
+        gpus, memory = asked.gpus, asked.memory_bytes
+        if active and array is None and row.exec_vnode is not None:
+            gpus = _cached(self._held, str(row.exec_vnode), lambda _: held_gpus(row.exec_vnode, self._gpus))
+        elif active and running:
+            # An array asks for one task at a time, and holds what its running tasks hold together.
+            gpus, memory = gpus * running, None if memory is None else memory * running
+        depend = word(row.depend)
         return Job(
             id=job_id,
             cluster=self.cluster,
-            name=values.text(row.name, values.LIMIT) or "",
+            name=word(row.name) or "",
             user=self._owner(row.owner),
             account=word(row.account),
             state=state,
             scheduler_state=word(row.state),
-            reason=_reason(row, state, comment),
+            reason=self._reason(row, state, comment, depend),
             queue=word(row.queue),
             nodes=folded,
             node_names=names,
-            node_count=values.count(asked.get("nodect")),
-            cpus=values.count(asked.get("ncpus")),
+            node_count=asked.hosts,
+            cpus=asked.cpus,
             memory_bytes=memory,
-            accelerators=accelerators,
+            accelerators=gpus,
             submitted_at=self._time(row.ctime),
             started_at=begun,
             expected_start_at=_expected(row) if state is JobState.PENDING else None,
-            ends_at=_ends(self._time(row.obittime or row.mtime), begun, limit, state),
-            time_limit_s=limit,
+            ends_at=self._ends(row, begun, asked.walltime_s, state),
+            time_limit_s=asked.walltime_s,
             priority=values.whole(row.priority),
             array=array,
             comment=comment,
-            dependency=word(row.depend),
-            work_dir=_work_dir(row),
-            exit_code=values.whole(row.exit_status) if state not in _WAITING and not active else None,
-            detail=_detail(row),
-            missing=missing,
+            dependency=depend,
+            work_dir=word(row.variables.work_dir if isinstance(row.variables, Variables) else row.job_dir),
+            exit_code=None if waiting or active else exit_status,
+            detail=self._detail(row, asked, exit_status),
+            missing=_NOTHING if asked.walltime_s is not None else _NO_LIMIT,
         )
 
     def _word(self, value: Any) -> str | None:
         """Return a short clean text; the same object for the same text."""
+        if value is None:
+            return None
         if not isinstance(value, str):
             return values.text(value)
         try:
@@ -230,99 +186,70 @@ class JobReader:
             return word
 
     def _owner(self, value: Any) -> str | None:
-        owner = self._word(value)
-        return self._word(owner.partition("@")[0]) if owner else None
+        return self._word(value.partition("@")[0]) if isinstance(value, str) else None
 
     def _time(self, value: Any) -> float | None:
-        if not isinstance(value, str):
-            return values.time_at(value)
-        try:
-            return self._times[value]
-        except KeyError:
-            at = self._times[value] = values.time_at(value)
-            return at
+        return _cached(self._times, value, values.time_at) if isinstance(value, str) else values.time_at(value)
 
     def _place(self, exec_host: Any) -> tuple[tuple[str, ...], str | None]:
         """Return the hosts of a job, and the same folded."""
-        if not isinstance(exec_host, str):
+        if exec_host is None:
             return (), None
-        try:
-            return self._places[exec_host]
-        except KeyError:
-            names = values.hosts(exec_host)
-            place = self._places[exec_host] = (names, values.fold(names))
-            return place
+        return _cached(self._places, str(exec_host), lambda text: ((found := values.hosts(text)), values.fold(found)))
 
-    def _held(
-        self, row: Row, asked: Mapping[str, Any], array: ArrayPart | None, active: bool
-    ) -> tuple[int | None, int | None]:
-        """Return (accelerators, bytes of memory): held by what runs, asked for by what waits.
+    def _reason(self, row: Row, state: JobState, comment: str | None, depend: str | None) -> str | None:
+        if row.state == "W":
+            return f"not before {values.text(row.not_before)} UTC"
+        holds = self._word(row.holds) or ""
+        key = (state, comment, holds, depend)
+        return _cached(self._reasons, key, lambda _: comments.reason(comment, state, holds, depend))
 
-        What a resource is asked for in each chunk only stands in `select`. An array asks for one task at a time and
-        holds what its running tasks hold together.
-        """
-        chunks = [values.chunks(asked.get("select"))] if values.total(asked, self._gpus) is None else []
-        gpus = sum(number * (values.total(each, self._gpus) or 0) for found in chunks for number, each in found)
-        gpus = values.total(asked, self._gpus) or gpus
-        memory = values.size_bytes(asked.get("mem"))
-        if active and array is None and isinstance(row.exec_vnode, str):
-            gpus = sum(values.total(held, self._gpus) or 0 for _, held in values.vnodes(row.exec_vnode))
-        if active and array is not None and array.running:
-            gpus *= array.running
-            memory = memory * array.running if memory is not None else None
-        return gpus, memory
+    def _ends(self, row: Row, begun: float | None, limit: float | None, state: JobState) -> float | None:
+        """Return when a job ended, or will at the latest."""
+        if state in _WAITING or state is JobState.UNKNOWN:
+            return None
+        if state in _ACTIVE:
+            return begun + limit if begun is not None and limit is not None else None
+        return self._time(row.obittime if row.obittime is not None else row.mtime)
+
+    def _detail(self, row: Row, asked: Asked, exit_status: int | None) -> dict[str, str]:
+        """Return further facts; jobs for which they are the same share them."""
+        texts = (row.project, row.holds, row.exec_vnode, row.array_indices, row.at_once, row.run_count)
+        key = (asked.select, asked.place, exit_status, *map(str, texts))
+        return _cached(self._details, key, lambda _: _facts(row, asked, exit_status))
 
 
-def _array(job_id: str, row: Row) -> ArrayPart | None:
+def _cached(memory: dict[Any, T], key: Any, make: Callable[[Any], T]) -> T:
+    try:
+        return memory[key]
+    except KeyError:
+        found = memory[key] = make(key)
+        return found
+
+
+def _array(job_id: str, row: Row) -> ArrayPart:
     """Return the part of an array that a row stands for: all of it, or one task."""
     if match := _TASK.fullmatch(job_id):
-        active = row.state in ("R", "E", "S")
-        return ArrayPart(id=match[1] + match[2], tasks=1, running=int(active), pending=int(row.state in ("Q", "W", "H")))
-    if "[" not in job_id:
-        return None
+        active, waits = row.state in ("R", "E", "S"), row.state in ("Q", "W", "H")
+        return ArrayPart(id=match[1] + match[2], tasks=1, running=int(active), pending=int(waits))
     counts = dict.fromkeys(("Queued", "Running", "Exiting", "Expired"), 0)
     if isinstance(row.array_state, str):
         counts.update({name: int(number) for name, number in _ARRAY_COUNT.findall(row.array_state)})
-    return ArrayPart(
-        id=job_id,
-        tasks=sum(counts.values()),
-        running=counts["Running"] + counts["Exiting"],
-        pending=counts["Queued"],
-    )
-
-
-def _reason(row: Row, state: JobState, comment: str | None) -> str | None:
-    if row.state == "W" and (not_before := values.text(row.not_before)):
-        return f"not before {not_before} UTC"
-    return comments.reason(comment, state, values.text(row.holds) or "", values.text(row.depend, values.LIMIT))
+    running = counts["Running"] + counts["Exiting"]
+    return ArrayPart(id=job_id, tasks=sum(counts.values()), running=running, pending=counts["Queued"])
 
 
 def _expected(row: Row) -> float | None:
     return values.time_at(row.estimated.get("start_time")) if isinstance(row.estimated, dict) else None
 
 
-def _ends(ended: float | None, begun: float | None, limit: float | None, state: JobState) -> float | None:
-    """Return when a job ended, or will at the latest."""
-    if state in _WAITING or state is JobState.UNKNOWN:
-        return None
-    if state in _ACTIVE:
-        return begun + limit if begun is not None and limit is not None else None
-    return ended
-
-
-def _work_dir(row: Row) -> str | None:
-    found = row.variables.work_dir if isinstance(row.variables, Variables) else None
-    return values.text(found, values.LIMIT) or values.text(row.job_dir, values.LIMIT)
-
-
-def _detail(row: Row) -> dict[str, str]:
+def _facts(row: Row, asked: Asked, exit_status: int | None) -> dict[str, str]:
     project = values.text(row.project)
-    asked = row.resources()
-    status = values.whole(row.exit_status) or 0
+    status = exit_status or 0
     facts = {
         "project": project if project != _DEFAULT_PROJECT else None,
-        "select": values.text(asked.get("select"), values.LIMIT),
-        "place": values.text(asked.get("place")),
+        "select": asked.select,
+        "place": asked.place,
         "holds": "; ".join(states.holds(row.holds)) if isinstance(row.holds, str) else None,
         "vnodes": values.text(row.exec_vnode, values.LIMIT),
         "tasks": values.text(row.array_indices),

@@ -43,12 +43,12 @@ def _allowed(attributes: Mapping[str, Any], hit: Hit, name: str | None) -> float
     if hit.resource:
         value = value.get(hit.resource) if isinstance(value, dict) else attributes.get(f"max_run_res.{hit.resource}")
     found: dict[str, str] = {}
-    for letter, who, amount in _ENTRY.findall(value) if isinstance(value, str) else ():
+    for letter, who, number in _ENTRY.findall(value) if isinstance(value, str) else ():
         if letter == _LETTER.get(hit.who):
-            found.setdefault(who.strip().strip('"'), amount)
+            found.setdefault(who.strip().strip('"'), number)
     text = next((found[each] for each in (name, *_GENERIC) if each is not None and each in found), None)
-    number = values.count(text)
-    return float(number if number is not None else size) if (size := values.size_bytes(text)) is not None else None
+    amount = values.size_bytes(text)
+    return None if amount is None else float(amount)
 
 
 def _used(job: Job, hit: Hit, jobs: Sequence[Job]) -> float | None:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from console.errors import CommandFailed, NoSuchJob
 from console.text import clean
-from plugins.pbs import answers, failures, jobs
+from plugins.pbs import answers, failures, rows
 from plugins.pbs.client import Client
 from plugins.pbs.commands import JOB_ID
-from plugins.pbs.jobs import Row
+from plugins.pbs.rows import Row
 
 SEVERAL = 16
 """So many other jobs are looked up at most: each is a request of its own to pbs_server."""
@@ -91,7 +91,7 @@ async def tasks(client: Client, array: str) -> list[Found]:
 def _rows(answer: bytes) -> list[Found]:
     found: list[Found] = []
     for job_id, piece in answers.entries(answer, "Jobs", "qstat"):
-        row = jobs.decode(piece)
+        row = rows.decode(piece)
         if row is None:
             what = f"qstat shows job {job_id} in a form that cannot be read"
             raise CommandFailed(what, clean(piece[:120]), f"look at it: qstat -f {job_id}")

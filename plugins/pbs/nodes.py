@@ -109,17 +109,21 @@ class NodeReader:
         """What the last answer came to."""
         return tuple(self._known.values())
 
+    def addresses(self) -> dict[str, str]:
+        """Return how the hosts of the last answer are reached, those that are."""
+        return {node.name: node.address for node in self._known.values() if node.address is not None}
+
     def read(self, answer: bytes) -> Generator[None, None, NodeListing]:
         """Read one answer: yields between slices, returns the listing. BadAnswer when these are not vnodes."""
         hosts: dict[str, _Host] = {}
         counted = False
-        for index, (name, piece) in enumerate(answers.entries(answer, "nodes", "pbsnodes")):
+        for index, (vnode_name, piece) in enumerate(answers.entries(answer, "nodes", "pbsnodes")):
             if index % SLICE == SLICE - 1:
                 yield
-            vnode = self._vnode(name, piece)
+            vnode = self._vnode(vnode_name, piece)
             counted = counted or vnode.gpus is not None
-            host = _host_of(vnode)
-            hosts.setdefault(host, _Host(host)).vnodes.append(vnode)
+            name = _host_of(vnode)
+            hosts.setdefault(name, _Host(name)).vnodes.append(vnode)
         known: dict[str, Node] = {}
         changed: list[Node] = []
         for index, host in enumerate(hosts.values()):
@@ -215,7 +219,9 @@ class NodeReader:
             "MoM": values.text(first.mom) if values.text(first.mom) != host.name else None,
             "architecture": values.text(host.vnodes[0].available.get("arch")),
             "sharing": values.text(first.sharing) if first.sharing != "default_shared" else None,
-            "reservation": ", ".join(dict.fromkeys(name for each in host.vnodes if (name := values.text(each.row.resv)))),
+            "reservation": ", ".join(
+                dict.fromkeys(name for each in host.vnodes if (name := values.text(each.row.resv)))
+            ),
             "partition": values.text(first.partition),
         }
         found = {label: text for label, text in facts.items() if text}
@@ -299,13 +305,13 @@ def _features(vnodes: list[_Vnode], gpus: tuple[str, ...]) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for vnode in vnodes:
         for name, value in vnode.available.items():
-            if name in _NO_FEATURES or name in gpus or not isinstance(value, str | bool):
+            if name in _NO_FEATURES or name in gpus:
                 continue
-            if (answer := values.yes(value)) is not None:
-                if answer:
-                    found[clean(name, limit=128)] = None
-            elif values.size_bytes(value) is None and value.strip():
-                found[f"{clean(name, limit=128)}={clean(value, limit=128)}"] = None
+            word = clean(name, limit=128)
+            if values.yes(value):
+                found[word] = None
+            elif isinstance(value, str) and values.yes(value) is None and values.size_bytes(value) is None and value:
+                found[f"{word}={clean(value, limit=128)}"] = None
     return tuple(found)
 
 
