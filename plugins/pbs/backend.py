@@ -31,8 +31,8 @@ NODES_MAX_AGE_S = 20.0
 LAYOUT_MAX_AGE_S = 120.0
 WHOLE_AGAIN_S = 600.0
 """After so long everything is told anew, not only the changes."""
-RESERVATIONS_COST = 2
-"""pbs_rstat asks for the server first."""
+JOBS_COST = RESERVATIONS_COST = 2
+"""qstat -f and pbs_rstat ask for the server first."""
 
 
 class Table(enum.Enum):
@@ -90,7 +90,7 @@ class PbsBackend:
             cost += 1 + RESERVATIONS_COST
             complete += ["queues"] if found.reservations is None else ["queues", "reservations"]
         if self._wanted(Table.NODES, now, server.counters):
-            answer = (await self.client.list(self._commands.nodes())).stdout
+            answer = await self.client.nodes()
             cost += 1
             # The last thing that waits: from here on nothing can keep what the reader remembers from being told.
             listing = await sliced(self._nodes.read(answer))
@@ -124,7 +124,7 @@ class PbsBackend:
             jobs=listing.jobs if whole else listing.changed,
             gone_jobs=() if whole else listing.gone,
             complete=("jobs",) if whole else (),
-            requests=cost + 1,
+            requests=cost + JOBS_COST,
             detail=self._detail("qstat", server),
         )
 
@@ -212,7 +212,7 @@ class PbsBackend:
             return self._nodes.nodes
         reader = NodeReader(self.cluster, self._place, self.settings.gpus)
         try:
-            return (await sliced(reader.read((await self.client.list(self._commands.nodes())).stdout))).nodes
+            return (await sliced(reader.read(await self.client.nodes()))).nodes
         except SourceError:
             return ()
 

@@ -40,6 +40,13 @@ class Client:
         error = failures.slow_answer(_program(argv), self._timeout_s, self.where)
         return await self._ask(argv, self._timeout_s, error)
 
+    async def nodes(self) -> bytes:
+        """Return what pbsnodes lists; as long as a server has no nodes that is an error to it."""
+        try:
+            return (await self.list(self.commands.nodes())).stdout
+        except failures.NoNodes:
+            return b"{}"
+
     async def attempt(self, argv: Sequence[str]) -> Completed:
         """Run a command whose exit status is for the caller to read. Raises SourceError when it cannot run at all."""
         try:
@@ -65,6 +72,8 @@ class Client:
                 raise late from None
             if done.exit_status != 0:
                 raise self.failure(argv, done)
+        except failures.NoNodes:
+            raise
         except SourceError:
             self.failures += 1
             self._answered = False

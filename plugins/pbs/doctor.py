@@ -91,7 +91,7 @@ def _server(server: Server) -> list[Check]:
 async def _nodes(client: Client, settings: PbsSettings) -> Check:
     """List the vnodes; without the resource that counts GPUs there are none to show."""
     try:
-        answer = (await client.list(client.commands.nodes())).stdout
+        answer = await client.nodes()
         count = sum(1 for _ in answers.entries(answer, "nodes", "pbsnodes"))
     except SourceError as error:
         return _failed("vnodes", error)

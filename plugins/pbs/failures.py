@@ -32,9 +32,8 @@ from console.text import clean
 
 UNKNOWN_JOB = 15001 & 255
 """Exit status of qstat for a job that PBS does not know."""
-JOB_IS_OVER = 15139 & 255
-"""Exit status of qstat for a job that only `-x` shows."""
-_NO_HISTORY = "not configured to maintain job history"
+_NO_HISTORY = b"not configured to maintain job history"
+_NO_NODES = "Server has no node list"
 _NAME = re.compile(r"^[a-z_]+: ", re.ASCII)
 _NO_PROGRAM = re.compile(r"(?:No such file or directory|command not found|not found)\s*$", re.MULTILINE)
 
@@ -58,6 +57,8 @@ def failure(program: str, status: int, stderr: bytes, where: str) -> SourceError
     lower = text.lower()
     if status in (126, 127) and ("env:" in text or _NO_PROGRAM.search(text)):
         return no_program(program, where)
+    if _NO_NODES in text:
+        return NoNodes("the server has no nodes", where, "add some: qmgr -c 'create node NAME'")
     if "pbsconf error" in text or "pbs conf variables not found" in text:
         return Unsupported("no pbs.conf, or it says too little", where, CONF_HINT)
     if "Unknown Host" in text or "unknown host" in lower or "name resolution" in lower:
@@ -82,8 +83,12 @@ def failure(program: str, status: int, stderr: bytes, where: str) -> SourceError
 
 
 def no_history(stderr: bytes) -> bool:
-    """Whether jobs that are over cannot be asked for here."""
-    return _NO_HISTORY in stderr.decode("utf-8", "replace")
+    """Whether jobs that are over cannot be asked for here; qstat then shows none at all, and ends with 0."""
+    return _NO_HISTORY in stderr
+
+
+class NoNodes(CommandFailed):
+    """The server has no nodes, which pbsnodes takes for an error."""
 
 
 class NoProgram(Unsupported):
