@@ -16,6 +16,7 @@ from plugins.pbs.client import Client
 from plugins.pbs.commands import Commands
 from plugins.pbs.doctor import examine
 from plugins.pbs.explain import Other, Situation, dependencies, explanation, reservation, resolved
+from plugins.pbs.failures import NoProgram
 from plugins.pbs.jobs import JobReader
 from plugins.pbs.layout import Counters, Server
 from plugins.pbs.nodes import NodeReader, Place
@@ -198,8 +199,10 @@ class PbsBackend:
         done = await self.client.list(self._commands.queues())
         default = server.attributes.get("default_queue")
         queues = layout.queues(layout.queue_attributes(done.stdout), self.cluster, default)
-        argv = self._commands.reservations()
-        done = await self.client.attempt(argv)
+        try:
+            done = await self.client.attempt(self._commands.reservations())
+        except NoProgram:
+            return _Layout(queues, None)
         if done.exit_status != 0:
             return _Layout(queues, None)
         self._reservations = layout.reservations(done.stdout, self.cluster)

@@ -237,12 +237,11 @@ def _amount(said: str) -> Reading | None:
     where = {"server ": " on the server", "queue ": " in its queue"}.get(found["level"] or "", "")
     if asked is None:
         rest = (found["rest"] or "").strip(" ()")
-        text = (
-            f"hosts have other {name}{where} than it asks for ({rest})" if rest else f"not enough {name}{where} is free"
-        )
-        return Reading(
-            Cause(code=said, text=text, next_step="pbsnodes -av shows what hosts have, and what is held of it")
-        )
+        text = f"not enough {name}{where} is free"
+        if rest:
+            text = f"hosts have another {name}{where} than it asks for ({rest})"
+        step = "pbsnodes -av shows what hosts have, and what of it is held"
+        return Reading(Cause(code=said, text=text, next_step=step))
     text = f"not enough {name}{where}: it asks for {asked}, {free} of {total} are free"
     step = f"it starts when {asked} {name} are free at the same time; a job that asks for less may start sooner"
     if asked.isdigit() and total.isdigit() and int(asked) > int(total):

@@ -68,7 +68,8 @@ def shown_tasks(tasks: Sequence[Found]) -> list[Found]:
 
 def streams(job_id: str, row: Row, places: Places) -> tuple[LogStream, ...]:
     """Return the outputs of one job or one task; none while it has not started."""
-    if row.state not in _WANTED_FIRST or not row.exec_host:
+    hosts = values.hosts(row.exec_host)
+    if row.state not in _WANTED_FIRST or not hosts:
         return ()
     join = values.text(row.join) or "n"
     outputs = [
@@ -77,12 +78,11 @@ def streams(job_id: str, row: Row, places: Places) -> tuple[LogStream, ...]:
     ]
     if join in ("oe", "eo"):
         outputs = [output for output in outputs if output.letter == join[0]]
-    found = (_stream(job_id, row, output, places) for output in outputs)
+    found = (_stream(job_id, row, output, hosts[0], places) for output in outputs)
     return tuple(stream for stream in found if stream is not None)
 
 
-def _stream(job_id: str, row: Row, output: _Output, places: Places) -> LogStream | None:
-    first = values.hosts(row.exec_host)[0]
+def _stream(job_id: str, row: Row, output: _Output, first: str, places: Places) -> LogStream | None:
     keep = values.text(row.keep) or "n"
     kept = output.letter in keep
     runs = row.state in _RUNS

@@ -20,6 +20,9 @@ class Variables(msgspec.Struct, gc=False):
     home: Any = msgspec.field(default=None, name="PBS_O_HOME")
 
 
+_Whatever = str | int | float | bool | list[Any] | None
+
+
 class Row(msgspec.Struct, gc=False):
     """One job as qstat prints it; anything may stand anywhere."""
 
@@ -56,7 +59,7 @@ class Row(msgspec.Struct, gc=False):
     keep: Any = msgspec.field(default=None, name="Keep_Files")
     sandbox: Any = None
     job_dir: Any = msgspec.field(default=None, name="jobdir")
-    variables: Variables | str | None = msgspec.field(default=None, name="Variable_List")
+    variables: Variables | _Whatever = msgspec.field(default=None, name="Variable_List")
 
     def resources(self) -> Mapping[str, Any]:
         """Return Resource_List."""
