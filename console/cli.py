@@ -22,6 +22,7 @@ PROGRAM = "qd"
 INTERRUPTED = 130
 BROKEN_PIPE = 141
 
+_FORMATTER = argparse.RawDescriptionHelpFormatter
 _EPILOG = """\
 exit codes: 0 done · 1 some targets failed (each listed) · 2 usage or configuration
             3 nothing reachable · 4 denied
@@ -35,7 +36,8 @@ class _Parser(argparse.ArgumentParser):
         from console.errors import UsageError
         from console.text import clean
 
-        raise UsageError(clean(message), hint=f"{self.prog} --help shows what there is")
+        hint = f"{self.prog} --help shows what there is"
+        raise UsageError("the command line cannot be read", clean(message), hint)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -71,7 +73,7 @@ def build_parser(command: str | None = None) -> argparse.ArgumentParser:
             description="The terminal console of an AI training cluster.",
             epilog=_EPILOG,
             allow_abbrev=False,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=_FORMATTER,
         )
         commands = parser.add_subparsers(title="commands", metavar="COMMAND", prog=PROGRAM)
         for name, entry in COMMANDS.items():
@@ -80,7 +82,13 @@ def build_parser(command: str | None = None) -> argparse.ArgumentParser:
             _add_common(one)
     else:
         summary = COMMANDS[command].summary
-        parser = _Parser(f"{PROGRAM} {command}", description=summary, epilog=_EPILOG, allow_abbrev=False)
+        parser = _Parser(
+            f"{PROGRAM} {command}",
+            description=summary,
+            epilog=_EPILOG,
+            allow_abbrev=False,
+            formatter_class=_FORMATTER,
+        )
         _module(command).add_arguments(parser)
     _add_common(parser)
     return parser
@@ -126,7 +134,7 @@ def _unknown(command: str) -> NoReturn:
 
     close = nearest(command, COMMANDS)
     hint = f"did you mean {close}?" if close else f"commands: {', '.join(COMMANDS)}"
-    raise UsageError(clean(f"there is no command {command}"), hint=hint)
+    raise UsageError("there is no such command", clean(command), hint)
 
 
 def _failed(error: Exception, *, verbose: bool) -> int:
@@ -183,7 +191,12 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     add("--read-only", action="store_true", help="take away every action that changes something")
     add("--theme", metavar="NAME", help="dark, light, high-contrast, colour-blind, ansi, mono, yours")
     add("--refresh", metavar="S", type=_seconds, help="pace of what is on screen, in seconds")
-    add("-v", "--verbose", action="store_true", help="say more, and where errors come from")
+    add(
+        "-v",
+        "--verbose",
+        action="store_true",
+        help="list every source with its state and latency, and say where errors come from",
+    )
 
 
 def _seconds(text: str) -> float:

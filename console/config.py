@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, get_type_hints
 
 import msgspec
@@ -26,6 +27,8 @@ TELEMETRY = ("all", "visible", "off")
 MAX_SIMULATED = 100_000
 
 _Seconds = Annotated[float, msgspec.Meta(ge=0.2, le=3600)]
+_EXAMPLES: Mapping[str, str] = MappingProxyType({"name": '"prod"', "kind": '"slurm"'})
+_RULES = "rules: short, full, ~regex with one (group)~"
 _Name = re.compile(r"[^\s/\x00-\x1f\x7f]+")
 
 
@@ -184,11 +187,12 @@ def name_rule(text: str, where: str = "node_name") -> Callable[[str, str], str]:
         try:
             pattern = re.compile(text[1:-1])
         except re.error as error:
-            raise ConfigError(clean(f"is not a regular expression: {error}"), where) from None
+            what = clean(f"is not a regular expression: {error}")
+            raise ConfigError(what, where, _RULES) from None
         if pattern.groups == 1:
             return lambda _cluster, name: match[1] if (match := pattern.match(name)) and match[1] else name
         raise ConfigError("the expression needs exactly one (group)", where, r"for example ~([^.]+)\..*~")
-    raise ConfigError(clean(f"{text} is no rule"), where, "rules: short, full, ~regex with one (group)~")
+    raise ConfigError(clean(f"{text} is no rule"), where, _RULES)
 
 
 def parse_simulate(text: str) -> dict[str, int]:
@@ -247,12 +251,12 @@ def _clusters(document: Document) -> dict[str, ClusterConfig]:
                 raise document.error(("cluster", index, key), "missing key", f'add {key} = "…"')
             if not isinstance(value, str) or not _Name.fullmatch(value):
                 what = f"must be a {key} without spaces and slashes"
-                raise document.error(("cluster", index, key), what)
+                raise document.error(("cluster", index, key), what, f"for example {key} = {_EXAMPLES[key]}")
             words[key] = clean(value)
         telemetry = settings.get("telemetry")
         if telemetry is not None and telemetry not in TELEMETRY:
             what = f"must be one of {', '.join(TELEMETRY)}"
-            raise document.error(("cluster", index, "telemetry"), what)
+            raise document.error(("cluster", index, "telemetry"), what, 'for example telemetry = "visible"')
         name = words["name"]
         if name in found:
             what = f"two clusters are called {name}"
@@ -290,7 +294,10 @@ def _with_environment(settings: _File, environ: Mapping[str, str]) -> _File:
         try:
             value = msgspec.convert(_yes_or_no(text) if "bool" in str(kind) else text, kind, strict=False)
         except msgspec.ValidationError as error:
-            raise ConfigError(clean(str(error)), clean(f"{name}={text}"), "see docs/configuration.md") from None
+            # What the shell passes has no type: only what is wanted can be said, not what is there instead.
+            what = toml_source.plain(error)[0].partition(", not ")[0]
+            hint = f"correct it, or take it away: unset {name}"
+            raise ConfigError(clean(what), clean(f"{name}={text}"), hint) from None
         nested: dict[str, Any] = values
         for part in key[:-1]:
             nested = nested.setdefault(str(part), {})
@@ -322,7 +329,7 @@ def _asked_for(
     if overrides.simulate is not None:
         for option, value in (("--hosts", overrides.hosts), ("--cluster", overrides.clusters)):
             if value:
-                raise UsageError(f"--simulate and {option} exclude one another", hint="leave one of them out")
+                raise UsageError("these exclude one another", f"--simulate and {option}", "leave one of them out")
         simulated = ClusterConfig(name="simulated", kind="simulated", settings=dict(parse_simulate(overrides.simulate)))
         return (simulated,), ()
     nodeset = overrides.hosts if overrides.hosts is not None else settings.hosts

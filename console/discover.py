@@ -41,10 +41,10 @@ class Opening:
         breaks."""
         try:
             return self.plugin.open(self.settings, site)
-        except ConfigError as error:
+        except (ConfigError, UsageError) as error:
             if self.origin is None or self.origin.document is None:
                 raise
-            raise self.origin.error((), error.what, error.hint) from error
+            raise self.origin.error((), str(error), error.hint) from error
         except QuarterdeckError:
             raise
         except Exception as error:  # a stranger's code runs here: whatever it does costs this one backend

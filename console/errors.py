@@ -45,6 +45,11 @@ class QuarterdeckError(Exception):
     def __str__(self) -> str:
         return f"{self.what}: {self.where}" if self.where else self.what
 
+    @property
+    def in_one_line(self) -> str:
+        """All of it, `what: where (hint)`, where there is room for one line only."""
+        return f"{self} ({self.hint})" if self.hint else str(self)
+
 
 class UsageError(QuarterdeckError):
     """The command line asks for something that does not exist."""

@@ -14,6 +14,8 @@ CAPABILITIES: Mapping[str, type] = MappingProxyType({"explain": Explainer, "log"
 JobKey = tuple[str, str]
 """(cluster, the scheduler's own id)."""
 
+_OTHERS = "ask its own commands; docs/plugins.md says what a backend may offer"
+
 
 class JobDesk:
     """Sends each question to the backend of its cluster."""
@@ -33,7 +35,7 @@ class JobDesk:
         """Return why a job is where it is. Raises SourceError; Unsupported when its backend does not say."""
         backend = self._backends.get(key[0])
         if not isinstance(backend, Explainer):
-            raise Unsupported("this cluster's backend does not say why jobs wait", key[0])
+            raise Unsupported("this cluster's backend does not say why jobs wait", key[0], _OTHERS)
         return await backend.explain(key[1])
 
     async def log_streams(self, key: JobKey) -> tuple[LogStream, ...]:
@@ -47,7 +49,7 @@ class JobDesk:
     def _logs(self, cluster: str) -> Logs:
         backend = self._backends.get(cluster)
         if not isinstance(backend, Logs):
-            raise Unsupported("this cluster's backend does not read the output of jobs", cluster)
+            raise Unsupported("this cluster's backend does not read the output of jobs", cluster, _OTHERS)
         return backend
 
     async def find(self, name: str, listed: Sequence[JobKey], capability: type) -> JobKey:

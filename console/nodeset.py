@@ -35,7 +35,7 @@ def expand(text: str, groups: Groups | None = None) -> list[str]:
     _check(text)
     names = [str(name) for name in _parse(text, groups)]
     if not names:
-        raise UsageError("the nodeset is empty", clean(text), _HINT)
+        raise UsageError("the nodeset is empty", clean(text) or "''", _HINT)
     return names
 
 

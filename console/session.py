@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from console.transport.pool import TransportPool
 
 SETTLE_STEP_S = 0.02
+SLICE_S = 0.002
+REST_S = 0.003
+"""How long a big batch holds the loop at a stretch, and how long the screen then has it for itself."""
 HEADLESS_VISIBLE = 64
 """Nodes that are probed without a screen although their telemetry is `visible`: as many as a screen shows."""
 HEADLESS_PERIOD_S = 1.0
@@ -298,7 +301,7 @@ class Session:
                 backend = opening.open(World(pool, self._environ, opening.cluster))
             except QuarterdeckError as error:
                 failures.append(error)
-                self.notices.append(f"{opening.cluster}: {error}")
+                self.notices.append(f"{opening.cluster}: {error.in_one_line}")
                 continue
             self._backends.append(backend)
             mode = (
@@ -317,7 +320,7 @@ class Session:
 
         pool = self._pool
         if pool is None:
-            raise ConnectionLost("the console is closing", address)
+            raise ConnectionLost("the console is closing", address, "start it again")
         return await open_probe(pool.get(address), period_s=period_s, node=node)
 
     def _node_rule(self) -> NameRule:
@@ -343,8 +346,11 @@ class Session:
         waiting = self._backlog[name]
         try:
             while waiting:
+                began = time.perf_counter()
                 for _ in self.store.apply_steps(waiting.pop(0)):
-                    await asyncio.sleep(0)
+                    if time.perf_counter() - began > SLICE_S:
+                        await asyncio.sleep(0 if self._headless else REST_S)
+                        began = time.perf_counter()
         finally:
             del self._backlog[name]
 

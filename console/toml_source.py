@@ -67,9 +67,11 @@ def read(path: Path) -> Document:
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise ConfigError(f"cannot be read ({error.strerror})", clean(str(path))) from None
+        hint = "it must be a file that this user may read"
+        raise ConfigError(f"cannot be read ({error.strerror})", clean(str(path)), hint) from None
     if len(data) > MAX_BYTES:
-        raise ConfigError(f"is larger than {MAX_BYTES} bytes, which no configuration is", clean(str(path)))
+        what = f"is larger than {MAX_BYTES} bytes, which no configuration is"
+        raise ConfigError(what, clean(str(path)), "name the file that was meant")
     return parse(path, data)
 
 
@@ -89,7 +91,8 @@ def parse(path: Path, data: bytes) -> Document:
         hint = "text stands in quotes, tables in [brackets]; https://toml.io shows the rest"
         raise ConfigError(clean(f"is not TOML: {what}"), clean(f"{path}:{line_number}"), hint) from None
     except RecursionError:
-        raise ConfigError("is not TOML that anybody wrote: nested too deeply", clean(str(path))) from None
+        what = "is not TOML that anybody wrote: nested too deeply"
+        raise ConfigError(what, clean(str(path)), "name the file that was meant") from None
 
 
 def convert(document: Document, key: KeyPath, value: object, kind: type[T]) -> T:
@@ -109,7 +112,7 @@ def check(value: object, kind: type[T]) -> T:
         for fault in _faults(value, kind):
             raise fault from None
         # No part is wrong by itself, so the whole is: a rule of the type's own (__post_init__).
-        raise MisfitError((), _plain(error)) from None
+        raise MisfitError((), *plain(error)) from None
 
 
 def show_key(key: KeyPath) -> str:
@@ -137,7 +140,7 @@ def _faults(value: object, kind: Any) -> list[MisfitError]:
     try:
         msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        return [MisfitError((), _plain(error))]
+        return [MisfitError((), *plain(error))]
     return []
 
 
@@ -185,18 +188,33 @@ _WORDS: Mapping[str, str] = types.MappingProxyType(
 )
 
 
-def _plain(error: msgspec.ValidationError) -> str:
-    """Return msgspec's message in the words of TOML."""
+_WRITTEN: Mapping[str, str] = types.MappingProxyType(
+    {
+        "str": 'put it into quotes: "…"',
+        "int": "write it without quotes and point, for example 8",
+        "float": "write it without quotes, for example 2.5",
+        "bool": "write it without quotes: true or false",
+        "array": 'write it in brackets, for example ["a", "b"]',
+        "object": "write it as [key] on a line of its own, with its keys on the lines below",
+    }
+)
+_ANY_HINT = "docs/configuration.md says what each key takes; left out, it has its default"
+
+
+def plain(error: msgspec.ValidationError) -> tuple[str, str]:
+    """Return msgspec's message in the words of TOML, and how to write what is wanted."""
     message = str(error).partition(" - at `")[0]
     wanted, got = message.removeprefix("Expected "), ""
     if message.startswith("Expected `") and "`, got `" in message:
         wanted, got = message.removeprefix("Expected `").rstrip("`").split("`, got `")
-        names = [_WORDS.get(name, name) for name in wanted.split(" | ") if name != "null"]
-        return f"must be {' or '.join(dict.fromkeys(names))}, not {_WORDS.get(got, got)}"
+        kinds = [name for name in wanted.split(" | ") if name != "null"]
+        names = [_WORDS.get(name, name) for name in kinds]
+        what = f"must be {' or '.join(dict.fromkeys(names))}, not {_WORDS.get(got, got)}"
+        return what, _WRITTEN.get(kinds[0], _ANY_HINT)
     if message.startswith("Expected `"):
         kind, _, rule = wanted.removeprefix("`").partition("`")
-        return f"must be {_WORDS.get(kind, kind)}{rule}"
-    return message[:1].lower() + message[1:]
+        return f"must be {_WORDS.get(kind, kind)}{rule}", _ANY_HINT
+    return message[:1].lower() + message[1:], _ANY_HINT
 
 
 def _syntax(message: str, text: str) -> tuple[str, int]:

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Self
 
 QD = [sys.executable, "-c", "from console.cli import main; raise SystemExit(main())"]
 DEADLINE_S = 30.0
@@ -43,7 +44,7 @@ class Tmux:
         self.run("-f", "/dev/null", "new-session", "-d", "-x", width, "-y", height, *QD, *arguments)
         self.pid = int(self.run("display-message", "-p", "#{pane_pid}"))
 
-    def __enter__(self) -> Tmux:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -40,7 +40,23 @@ class Call:
             theme=options.theme,
             refresh_s=options.refresh,
         )
-        return load(overrides, self.environ)
+        config = load(overrides, self.environ)
+        if options.theme is not None:
+            self._check_theme(options.theme, config)
+        return config
+
+    def _check_theme(self, name: str, config: Config) -> None:
+        """Raise ConfigError for a theme that is asked for and cannot be used, whatever the command draws with it.
+
+        One of the configuration may be wrong: it costs a notice when the console opens (`console.commands.looks`).
+        """
+        from console.errors import ConfigError
+        from console.render.themes import load
+
+        try:
+            load(name, config.theme_dir)
+        except ConfigError as error:
+            raise ConfigError(error.what, error.where or "--theme", error.hint) from None
 
     def say(self, line: str = "") -> None:
         """Print one line on standard output; characters that it cannot carry become `?`."""

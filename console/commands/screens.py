@@ -27,10 +27,6 @@ def open_console(call: Call, screen: str) -> int:
     # What is imported and built until the first paint stays: looking for garbage in it is a tenth of the start.
     gc.disable()
     config = call.config()
-    if call.options.theme is not None:
-        from console.render.themes import load
-
-        load(call.options.theme, config.theme_dir)
     if call.options.hosts is not None:
         from console.nodeset import expand
 

@@ -28,4 +28,4 @@ def run(call: Call) -> int:
         from console.render.plain import snapshot_text
 
         call.say(snapshot_text(view, output_width()).rstrip("\n"))
-    return finish(call, outcome)
+    return finish(call, view, outcome)

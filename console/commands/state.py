@@ -66,10 +66,18 @@ def look(call: Call, config: Config, wait_s: float) -> tuple[View, Outcome]:
     return asyncio.run(settled())
 
 
-def finish(call: Call, outcome: Outcome) -> int:
-    """List on standard error what failed, each target by its name, and return the exit code."""
+def finish(call: Call, view: View, outcome: Outcome) -> int:
+    """List on standard error what failed, each target by its name, and return the exit code.
+
+    With `-v` every other source is listed too, with how long its last answer took.
+    """
     from console.render.snapshot import source_state
 
+    if call.options.verbose:
+        for status in view.store.sources.values():
+            if status not in outcome.failed:
+                took = "" if status.latency_s is None else f": answered in {1000 * status.latency_s:.0f} ms"
+                call.complain(f"qd: {source_state(status)}: {status.name}{took}")
     hint = None
     for status in outcome.failed:
         where = status.node or status.name

@@ -23,7 +23,7 @@ TABLE_OF: Mapping[str, str] = MappingProxyType({"nodes": "fleet", "jobs": "jobs"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """It takes a filter and how to print."""
-    what = "words, field:value, field>80, !word, ~regex~; all of them must hold"
+    what = "words, field:value, field>80, !word, ~regex~, gpu[01-16], @drained; all of them must hold"
     parser.add_argument("filter", metavar="FILTER", nargs="*", help=what)
     parser.add_argument("--json", action="store_true", help="one JSON object; see docs/commands.md")
     parser.add_argument("--wait", metavar="S", help="seconds until a source that is silent has failed (10)")
@@ -49,6 +49,7 @@ def _print(call: Call) -> int:
     import msgspec
 
     from console.commands.state import finish, look, output_width, parse_wait
+    from console.nodeset import expand
     from console.render.filter import compile_filter
     from console.render.plain import sorted_rows, table_text
     from console.render.tables import TABLES
@@ -56,20 +57,38 @@ def _print(call: Call) -> int:
     options = call.options
     wait_s = parse_wait(options.wait)
     table = TABLES[TABLE_OF[call.command]]
-    words = [f'user="{user_name(call.environ)}"'] if options.mine else []
-    keep = compile_filter(" ".join([*words, *options.filter]), table)
+    asked = " ".join(options.filter)
+    owner = user_name(call.environ) if options.mine else None
+    text = asked if owner is None else f'user="{owner}" {asked}'
+
+    def site_groups(name: str) -> list[str]:
+        return expand(f"@{name}")
+
+    keep = compile_filter(text, table, site_groups=site_groups)
     config = call.config()
     if call.command == "jobs":
         # Jobs are the scheduler's to tell; no node is bothered for them.
         config = msgspec.structs.replace(config, telemetry="off")
     view, outcome = look(call, config, wait_s)
+    if not outcome.failed:
+        # Now a partition or job that is asked for and is not there is a slip of the pen.
+        keep = compile_filter(text, table, view.store, site_groups)
     rows = ((row_id, table.row(view, row_id)) for row_id in sorted_rows(table, view))
     ids = [row_id for row_id, row in rows if row is not None and keep(row)]
     if options.json:
         call.say_json(_json(call.command, view, ids))
+    elif not ids and table.rows(view.store):
+        call.say(nothing_left(table.noun, owner, asked))
     else:
         call.say(table_text(view, table.id, output_width(), ids).rstrip("\n"))
-    return finish(call, outcome)
+    return finish(call, view, outcome)
+
+
+def nothing_left(noun: str, owner: str | None, asked: str) -> str:
+    """Return what to say when there are rows, and the filter leaves none: `no job of alice matches gpus>8`."""
+    whose = f" of {owner}" if owner is not None else ""
+    matching = f" matches {asked}" if asked else ""
+    return f"no {noun}{whose}{matching}"
 
 
 def _json(command: str, view: View, ids: list[RowId]) -> dict[str, Any]:

@@ -93,6 +93,8 @@ class Hub:
         self._attended: dict[str, None] = {}
         self._refresh_s: float | None = None
         self._paused = False
+        self._resumed_at = 0.0
+        """Unix seconds; who was not asked before is not late."""
         self._polled: list[PolledWorker] = []
         self._probes: dict[str, _Probed] = {}
         self._names: dict[str, str] = {}
@@ -124,6 +126,8 @@ class Hub:
 
     def pause(self, paused: bool) -> None:
         """Stop asking, or go on."""
+        if self._paused and not paused:
+            self._resumed_at = self._now()
         self._paused = paused
         for polled in self._polled:
             polled.pause(paused)
@@ -263,9 +267,9 @@ class Hub:
         if not self._paused:
             now = self._now()
             for polled in self._polled:
-                polled.tracker.check_late(now)
+                polled.tracker.check_late(now, self._resumed_at)
             for probed in self._probes.values():
-                probed.worker.tracker.check_late(now)
+                probed.worker.tracker.check_late(now, self._resumed_at)
         idle = [key for key, probed in self._probes.items() if probed.worker.idle]
         for key in idle:
             self._let_go(key)

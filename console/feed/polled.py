@@ -6,11 +6,12 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable
 
-from console.errors import BadAnswer, TimedOut
+from console.errors import BadAnswer, TimedOut, Unreachable
 from console.feed.pace import Backoff, Budget, Meter, rest_s, state_of
 from console.feed.status import SourceTracker
 from console.model import Records
 
+_SLOW_HINT = "is the server behind it overloaded? ask it by hand; it is asked again, more rarely"
 STANDING_S = 30.0
 """What its backend asks this rarely hardly changes: no refresh hurries it."""
 PRICE_WEIGHT = 0.25
@@ -106,9 +107,17 @@ class PolledWorker:
         try:
             records = await self._answer(self._deadline or deadline_s(period))
             if not isinstance(records, Records):
-                raise BadAnswer(f"the plugin gave {type(records).__name__}, not records", self.tracker.status.name)
+                raise BadAnswer(
+                    f"the plugin gave {type(records).__name__}, not records",
+                    self.tracker.status.name,
+                    "update the plugin, or tell whoever wrote it",
+                )
         except Exception as error:  # noqa: BLE001
             # Whatever a plugin raises costs that plugin its answer, never the console.
+            if type(error) is Unreachable:
+                # Nobody was reached, so nobody was burdened: who comes back does not wait for that.
+                self._budget.spend(loop.time(), -guess)
+                guess = 0
             self._meter.add(loop.time(), guess)
             return self._failed(error)
         now = loop.time()
@@ -168,9 +177,10 @@ class PolledWorker:
                 raise TimedOut(
                     f"no answer in {timeout_s:.0f} s, and the request does not let go",
                     self.tracker.status.name,
+                    _SLOW_HINT,
                 )
         if task.cancelled():
-            raise TimedOut(f"no answer in {timeout_s:.0f} s", self.tracker.status.name)
+            raise TimedOut(f"no answer in {timeout_s:.0f} s", self.tracker.status.name, _SLOW_HINT)
         return task.result()
 
     async def _affordable(self) -> None:

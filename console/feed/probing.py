@@ -11,6 +11,7 @@ from console.feed.gate import Gate
 from console.feed.pace import Backoff, state_of
 from console.feed.status import SourceTracker
 from console.model import ProbeCost, Records, Sample, SourceState
+from console.transport.base import BUSY_HINT
 
 OPEN_TIMEOUT_S = 45.0
 """To connect, log in and say hello; the transport has tighter deadlines of its own for each."""
@@ -175,7 +176,9 @@ class ProbeWorker:
             period = max(self._pace_s or 0.0, self.tracker.status.period_s or 0.0)
             left = started + 3.0 * period + grace_s - loop.time()
             if left <= 0:
-                raise TimedOut(f"the probe was silent for {loop.time() - started:.0f} s", self.tracker.status.name)
+                raise TimedOut(
+                    f"the probe was silent for {loop.time() - started:.0f} s", self.tracker.status.name, BUSY_HINT
+                )
             try:
                 return await probe.next(left)
             except TimedOut:
@@ -201,7 +204,7 @@ class ProbeWorker:
 
     def _failed(self, error: Exception) -> float:
         if isinstance(error, TimeoutError):
-            error = TimedOut(f"no probe in {OPEN_TIMEOUT_S:.0f} s", self.tracker.status.name)
+            error = TimedOut(f"no probe in {OPEN_TIMEOUT_S:.0f} s", self.tracker.status.name, BUSY_HINT)
         delay = self._backoff.failed(self._pace_s or 1.0, state_of(error))
         self.tracker.failed(error, delay, self.tracker.status.name)
         return delay

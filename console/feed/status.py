@@ -97,12 +97,12 @@ class SourceTracker:
         )
         self._send(status)
 
-    def check_late(self, now: float) -> bool:
-        """Show LATE when nothing came for twice the period; whether that was news."""
+    def check_late(self, now: float, since: float = 0.0) -> bool:
+        """Show LATE when nothing came for twice the period, not counting before `since`; whether that was news."""
         status = self.status
         if status.state is not SourceState.OK or status.observed_at is None or status.period_s is None:
             return False
-        if now - status.observed_at <= LATE_FACTOR * status.period_s + LATE_GRACE_S:
+        if now - max(status.observed_at, since) <= LATE_FACTOR * status.period_s + LATE_GRACE_S:
             return False
         self._send(self._changed(state=SourceState.LATE, since=now))
         return True

@@ -38,7 +38,6 @@ MODULES = (
     "cost",
     "main",
 )
-"""In the order in which they import one another."""
 
 PYTHON_MIN = (3, 6)
 PYTHONS = ("python3", "/usr/libexec/platform-python", "/usr/local/bin/python3", "/opt/bin/python3")
@@ -77,21 +76,28 @@ FIND_PYTHON = (
 
 _LOADER = """
 import sys, types
-def install(name, source):
-    module = sys.modules[name] = types.ModuleType(name)
-    exec(compile(source, "<" + name + ">", "exec"), module.__dict__)
-    return module
+class Bundle:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        return type(sys.__spec__)(name, Bundle) if name in SOURCES else None
+    @staticmethod
+    def create_module(spec):
+        return None
+    @staticmethod
+    def exec_module(module):
+        name = module.__name__
+        exec(compile(SOURCES.pop(name), "<" + name + ">", "exec"), module.__dict__)
 for package in ("console", "console.probes", "console.probes.node"):
     sys.modules[package] = types.ModuleType(package)
     sys.modules[package].__path__ = []
-for name, source in MODULES:
-    install(name, source)
+sys.meta_path.insert(0, Bundle)
+from console.probes.node.main import run
 def load_nvml():
-    global PYNVML
-    source, PYNVML = PYNVML, None
-    return install("pynvml", source)
-sys.modules["console.probes.node.main"].run(SETTINGS, load_nvml if PYNVML else None)
+    import pynvml
+    return pynvml
+run(SETTINGS, load_nvml if "pynvml" in SOURCES else None)
 """
+"""Compiles a module when it is first imported: what this node has no hardware for is half of the start."""
 
 
 @cache
@@ -111,8 +117,8 @@ def nvml_source() -> str:
 
 @cache
 def _packed(settings: tuple[tuple[str, str | float], ...], nvml: bool) -> bytes:
-    bindings = nvml_source() if nvml else None
-    source = f"MODULES = {_modules()!r}\nPYNVML = {bindings!r}\nSETTINGS = {dict(settings)!r}\n{_LOADER}"
+    sources = dict(_modules()) | ({"pynvml": nvml_source()} if nvml else {})
+    source = f"SOURCES = {sources!r}\nSETTINGS = {dict(settings)!r}\n{_LOADER}"
     packed = zlib.compress(source.encode("utf-8"), 9)
     return b"%08d" % len(packed) + packed
 

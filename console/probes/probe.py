@@ -15,7 +15,7 @@ from console.model import Sample
 from console.probes import bundle, shell
 from console.probes.decode import LINE_LIMIT_BYTES, Decoder
 from console.text import clean
-from console.transport.base import Channel, Transport
+from console.transport.base import BUSY_HINT, Channel, Transport
 
 HELLO_TIMEOUT_S = 20.0
 NOISE_LINES = 2000
@@ -28,6 +28,7 @@ BACKLOG_WAIT_S = 0.05
 
 BUDGET_PERCENT = 1.0
 SHELL_SCRIPT = shell.script(f"{bundle.HELLO}/{bundle.PROTOCOL} shell")
+_START_UP_HINT = "look at its shell start-up files: they should print nothing"
 _HELLO = re.compile(
     rb"^%s/(\d{1,9}) (?:python=(\d{1,4})\.(\d{1,4})\.(\d{1,4}) nvidia=([01])|(shell))$" % bundle.HELLO.encode()
 )
@@ -83,7 +84,7 @@ class PythonProbe:
             if not line.startswith(b'{"n":'):
                 noise += len(line) + 1
                 if noise > NOISE_BYTES:
-                    raise BadAnswer("the probe's answer is drowned in other output", self.node)
+                    raise BadAnswer("the probe's answer is drowned in other output", self.node, _START_UP_HINT)
                 continue
             sample = self._decoder.feed(line, time.time())
             waited = arrived - began >= BACKLOG_WAIT_S
@@ -206,13 +207,15 @@ async def _hello(channel: Channel, node: str) -> re.Match[bytes]:
         try:
             line = await channel.read_line(max(0.0, deadline - time.monotonic()), LINE_LIMIT_BYTES)
         except TimedOut as error:
-            raise TimedOut(f"no hello from the probe within {HELLO_TIMEOUT_S:g} s{_said(last)}", node) from error
+            what = f"no hello from the probe within {HELLO_TIMEOUT_S:g} s{_said(last)}"
+            raise TimedOut(what, node, BUSY_HINT) from error
         except ConnectionLost as error:
             raise ConnectionLost(f"{error.what}{_said(last)}", node, error.hint) from error
         found = _HELLO.match(line.strip())
         if found:
             if int(found.group(1)) != bundle.PROTOCOL:
-                raise BadAnswer(f"the probe speaks protocol {int(found.group(1))}, not {bundle.PROTOCOL}", node)
+                what = f"the probe speaks protocol {int(found.group(1))}, not {bundle.PROTOCOL}"
+                raise BadAnswer(what, node, "start the console again: it was updated while it ran")
             return found
         last = line if line.strip() else last
         size += len(line) + 1
@@ -221,7 +224,7 @@ async def _hello(channel: Channel, node: str) -> re.Match[bytes]:
     raise BadAnswer(
         f"a flood of output where the probe should say hello{_said(last)}",
         node,
-        "look at its shell start-up files",
+        _START_UP_HINT,
     )
 
 

@@ -20,7 +20,7 @@ from console.probes.node.disks import Disks
 from console.probes.node.host import Host
 from console.probes.node.mounts import NOT_ASKED, is_network, parse_mountinfo, parse_mountstats
 from console.probes.node.network import Network
-from console.transport.base import Channel
+from console.transport.base import FLOOD_HINT, Channel
 
 FACTS = ("/proc/sys/kernel/hostname", "/proc/sys/kernel/osrelease", "/etc/os-release")
 FILES = (
@@ -200,7 +200,8 @@ class ShellProbe:
         try:
             state = self._reader.state(texts, now)
         except (ValueError, IndexError) as error:
-            raise BadAnswer("the node's shell answered something that cannot be read", self.node) from error
+            what = "the node's shell answered something that cannot be read"
+            raise BadAnswer(what, self.node, "install python3 there: the probe then asks no shell") from error
         return self._decoder.apply(self._number, state, now, time.time() if wall is None else wall, time.time())
 
     async def _pace(self, deadline: float) -> None:
@@ -219,7 +220,7 @@ class ShellProbe:
             async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
                 await self._resumed.wait()
         except TimeoutError:
-            raise TimedOut("paused", self.node) from None
+            raise TimedOut("paused", self.node, "it goes on when the console does") from None
 
     async def _answer(self, channel: Channel, deadline: float) -> tuple[dict[str, str], float | None]:
         files: dict[str, list[str]] = {}
@@ -230,7 +231,7 @@ class ShellProbe:
             raw = await channel.read_line(max(0.0, deadline - time.monotonic()), LINE_LIMIT_BYTES)
             size += len(raw) + 1
             if size > TICK_LIMIT_BYTES:
-                raise BadAnswer("the node's shell answers without end", self.node)
+                raise BadAnswer("the node's shell answers without end", self.node, FLOOD_HINT)
             line = raw.decode("utf-8", "surrogateescape")
             if line == "E":
                 return {path: "\n".join(lines).rstrip() for path, lines in files.items()}, wall

@@ -6,6 +6,7 @@
     field=value    is exactly it; `field=`: not known
     field>80       also >= < <= !=; with units: mem>600G  time>2h30m  rx>1.5G  rtt>10ms
     ~regex~        some column matches it; field:~regex~: this one does
+    gpu[01-16]     on one of these nodes; also @drained, @partition:gpu, …: see console.render.select
     !term          not
     term term      all of them
 
@@ -23,7 +24,10 @@ from typing import TypeVar
 
 from console.errors import UsageError
 from console.render.patterns import MAX_SUBJECT, compile_pattern
+from console.render.select import SiteGroups, compile_nodes, is_nodes
 from console.render.tables.base import Column, Table, Value
+from console.store import Store
+from console.text import clean
 
 R = TypeVar("R")
 Predicate = Callable[[R], bool]
@@ -50,18 +54,27 @@ _COMPARE: tuple[tuple[str, Callable[[float, float], bool]], ...] = (
 )
 
 
-def compile_filter(text: str, table: Table[R]) -> Predicate[R]:
-    """Return what tells whether a row is shown. UsageError: an unknown field, a value that cannot be read."""
+def compile_filter(
+    text: str, table: Table[R], store: Store | None = None, site_groups: SiteGroups | None = None
+) -> Predicate[R]:
+    """Return what tells whether a row is shown. UsageError: an unknown field, a value that cannot be read.
+
+    `store` and `site_groups` are for words that name nodes: see `console.render.select`.
+    """
     if len(text) > MAX_FILTER:
-        raise UsageError(f"the filter is longer than {MAX_FILTER} characters")
+        what = f"the filter is longer than {MAX_FILTER} characters"
+        raise UsageError(what, clean(text[:40]) + "…", "one regular expression may say as much: ~gpu0[1-9]~")
     tests: list[Predicate[R]] = []
     at = 0
     while text[at:].strip():
         match = _TERM.match(text, at)
         if match is None:
-            raise UsageError("the filter ends in the middle", text[at:].strip(), "a term follows !")
+            raise UsageError("the filter ends in the middle", clean(text[at:].strip()), "a term follows !")
         at = match.end()
-        test = _term(match, table)
+        try:
+            test = _term(match, table, store, site_groups)
+        except UsageError as error:
+            raise UsageError(clean(error.what), clean(error.where or match["term"]), clean(error.hint)) from None
         tests.append(_negated(test) if len(match["not"]) % 2 else test)
     if not tests:
         return _everything
@@ -78,7 +91,7 @@ def _negated(test: Predicate[R]) -> Predicate[R]:
     return lambda row: not test(row)
 
 
-def _term(match: re.Match[str], table: Table[R]) -> Predicate[R]:
+def _term(match: re.Match[str], table: Table[R], store: Store | None, site_groups: SiteGroups | None) -> Predicate[R]:
     if match["field"] is not None:
         return _field(table.column(match["field"]), match["op"], match["value"])
     if match["regex"] is not None:
@@ -86,6 +99,9 @@ def _term(match: re.Match[str], table: Table[R]) -> Predicate[R]:
     for quoted in ("double", "single"):
         if match[quoted] is not None:
             return _word(match[quoted], table)
+    if is_nodes(match["word"]):
+        holds = compile_nodes(match["word"], store, site_groups)
+        return lambda row: any(map(holds, table.nodes(row)))
     return _word(match["word"], table)
 
 

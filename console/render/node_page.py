@@ -16,6 +16,8 @@ from console.render.tables import fleet, network, storage
 from console.render.view import View
 from console.store import NodeView
 
+CLOCK_TOLERANCE_S = 2.0
+"""A sample that travelled slowly looks like a clock that is a little behind."""
 _HISTORY = (
     ("cpu", "cpu_percent"),
     ("memory", "memory_percent"),
@@ -288,8 +290,11 @@ def _provenance(view: View, node: NodeView, width: int) -> list[Line]:
     sample = node.sample
     if sample is not None:
         lines.append(age_line("sample", sample.observed_at, view))
-        if sample.clock_offset_s is not None and abs(sample.clock_offset_s) >= 2:
-            lines.append(pair("its clock", Cell(f"{sample.clock_offset_s:+.0f} s against this one", "warn"), view))
+        offset = sample.clock_offset_s
+        if offset is not None and abs(offset) >= CLOCK_TOLERANCE_S:
+            side = "ahead of" if offset > 0 else "behind"
+            words = f"{units.duration(round(abs(offset)))} {side} this one"
+            lines.append(pair("its clock", Cell(f"{view.glyphs.warning} {words}", "warn"), view))
         if sample.cost is not None:
             cost = sample.cost
             read = f"accelerators by {cost.accelerators}" if cost.accelerators else ""

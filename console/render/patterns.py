@@ -35,14 +35,16 @@ _PROBES = tuple(map(chr, range(0x20, 0x250)))
 def compile_pattern(pattern: str) -> re.Pattern[str]:
     """Return the pattern, ignoring case. UsageError when it is wrong or might not end."""
     if len(pattern) > MAX_PATTERN:
-        raise UsageError(f"the pattern is longer than {MAX_PATTERN} characters", pattern[:40] + "…")
+        what = f"the pattern is longer than {MAX_PATTERN} characters"
+        raise UsageError(what, pattern[:40] + "…", "say it as several words")
     refused = _Scan(pattern).refuse()
     if refused:
         raise UsageError(f"the pattern might never end: {refused}", pattern, "say it as several words")
     try:
         return _compile(pattern)
     except (re.error, OverflowError, RecursionError) as error:
-        raise UsageError(f"this is no regular expression: {error}", pattern) from None
+        hint = r"put \ before a sign that stands for itself, or the whole into quotes"
+        raise UsageError(f"this is no regular expression: {error}", pattern, hint) from None
 
 
 def _compile(pattern: str) -> re.Pattern[str]:

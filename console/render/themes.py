@@ -184,7 +184,8 @@ def _load(name: str, user_dir: Path | None, below: tuple[str, ...]) -> Theme:
         base = _load(name, None, ())
     elif base_name == name or base_name in below:
         circle = " > ".join((*below, name, base_name))
-        raise document.error(("extends",), f"themes extend one another in a circle: {circle}")
+        what = f"themes extend one another in a circle: {circle}"
+        raise document.error(("extends",), what, "one of them must extend a built-in theme, or none")
     elif base_name not in files:
         hint = _instead(base_name, files)
         raise document.error(("extends",), f"no theme is called {base_name}", hint)
@@ -219,7 +220,7 @@ def _read(path: Path) -> tuple[toml_source.Document, _File]:
     try:
         document = toml_source.read(path)
     except FileNotFoundError:
-        raise ConfigError("is gone", clean(str(path))) from None
+        raise ConfigError("is gone", clean(str(path)), "it was there a moment ago; try again") from None
     styles = document.values.get("styles")
     for style in styles if isinstance(styles, dict) else ():
         if style not in STYLES:

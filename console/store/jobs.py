@@ -9,7 +9,7 @@ from console.model.identity import Identity
 from console.store.merged import Merged
 from console.store.view import JobKey
 
-SLICE = 1024
+SLICE = 128
 """Jobs between two steps."""
 
 ON_NODES = frozenset({JobState.RUNNING, JobState.COMPLETING, JobState.SUSPENDED})

@@ -7,6 +7,13 @@ from typing import Protocol
 
 from console.model.base import Record
 
+BUSY_HINT = "is the machine overloaded, or does one of its file systems hang?"
+"""What to do about a program that says nothing, takes nothing or does not end."""
+FLOOD_HINT = "run it there by hand and see what it prints"
+"""What to do about a program that prints without end."""
+ENDED_HINT = "run it there by hand; if it is killed, the machine's own log says by whom: memory may have run out"
+"""What to do about a program that ended by itself and should not have."""
+
 
 class Completed(Record, frozen=True):
     """A command that ran to its end."""

@@ -13,6 +13,7 @@ import asyncssh
 
 from console.errors import BadAnswer, ConnectionLost, Denied, SourceError, TimedOut
 from console.text import clean
+from console.transport.base import BUSY_HINT, ENDED_HINT
 from console.transport.failures import lost_error, open_error
 from console.transport.lines import LineBuffer
 from console.transport.quoting import command_line
@@ -109,7 +110,7 @@ class Session(asyncssh.SSHClientSession[bytes]):
             async with asyncio.timeout(_WRITE_TIMEOUT_S):
                 await self._may_write.wait()
         except TimeoutError:
-            raise TimedOut(f"the program takes no input for {_WRITE_TIMEOUT_S:g} s", self.host) from None
+            raise TimedOut(f"the program takes no input for {_WRITE_TIMEOUT_S:g} s", self.host, BUSY_HINT) from None
         except OSError:
             raise self.end_error() from None
 
@@ -127,7 +128,7 @@ class Session(asyncssh.SSHClientSession[bytes]):
             return no_start_error(self)
         words = clean(tail[-400:].decode("utf-8", "replace").strip())
         what = f"the program ended with status {self.exit_status}"
-        return ConnectionLost(f"{what}: {words}" if words else what, self.host)
+        return ConnectionLost(f"{what}: {words}" if words else what, self.host, ENDED_HINT)
 
 
 class Collector(Session):
@@ -214,7 +215,8 @@ async def start(connection: asyncssh.SSHClientConnection, session: Session, argv
     except (OSError, asyncssh.Error) as error:
         if isinstance(error, TimeoutError):
             opening.add_done_callback(_abandon)
-            raise TimedOut(f"the server opened no session within {OPEN_TIMEOUT_S:g} s", session.host) from None
+            what = f"the server opened no session within {OPEN_TIMEOUT_S:g} s"
+            raise TimedOut(what, session.host, BUSY_HINT) from None
         raise lost_error(error, session.host) from None
     except BaseException:  # cancelled: what is opened later is closed at once
         opening.add_done_callback(_abandon)

@@ -86,15 +86,17 @@ def connect_error(error: BaseException, attempt: Attempt, timeout_s: float) -> S
         return _dropped_error(error, attempt)
     if isinstance(error, OSError):
         return _socket_error(error, attempt)
-    return Unreachable(f"cannot connect: {clean(str(error))}", where)
+    return Unreachable(f"cannot connect: {clean(str(error))}", where, f"try it by hand: ssh {attempt.options.name}")
 
 
 def lost_error(error: BaseException | None, where: str) -> SourceError:
     """Return the error for a connection that worked and then died."""
-    reason = clean(str(error)) if error is not None else ""
     if isinstance(error, asyncssh.ConnectionLost) and "keepalive" in str(error):
-        return ConnectionLost("the connection died: the host stopped answering", where)
-    return ConnectionLost(f"the connection died: {reason}" if reason else "the connection was closed", where)
+        hint = "is the machine overloaded, rebooting, or cut off from the network?"
+        return ConnectionLost("the connection died: the host stopped answering", where, hint)
+    reason = clean(str(error)) if error is not None else ""
+    what = f"the connection died: {reason}" if reason else "the connection was closed"
+    return ConnectionLost(what, where, "is the machine rebooting? the log of its sshd says who closed it")
 
 
 def open_error(error: asyncssh.ChannelOpenError, where: str) -> SourceError:
@@ -116,7 +118,7 @@ def _socket_error(error: OSError, attempt: Attempt) -> SourceError:
         return _dropped_error(error, attempt)
     # asyncio puts words of its own into strerror.
     what = os.strerror(error.errno).lower() if error.errno else clean(str(error))
-    return Unreachable(what, attempt.where, hints.get(error.errno or 0, ""))
+    return Unreachable(what, attempt.where, hints.get(error.errno or 0, f"try it by hand: ssh {attempt.options.name}"))
 
 
 def _dropped_error(error: Exception, attempt: Attempt) -> SourceError:

@@ -109,7 +109,9 @@ class KnownHosts:
         try:
             data = path.read_bytes()
         except OSError as error:
-            raise SourceError(f"cannot read the revoked host keys: {error.strerror}", str(path)) from None
+            what = f"cannot read the revoked host keys: {error.strerror}"
+            hint = "make it readable, or correct RevokedHostKeys in the ssh configuration"
+            raise SourceError(what, str(path), hint) from None
         if data.startswith(_KRL_MAGIC):
             raise Unsupported(
                 "RevokedHostKeys is a binary list, which is not read here, so no host is trusted", str(path),
@@ -131,12 +133,15 @@ class KnownHosts:
             if cached is not None and cached[0] == stamp:
                 return cached[1]
             if status.st_size > _MAX_BYTES:
-                raise SourceError("the known_hosts file is too long", str(path))
+                hint = "is it one? UserKnownHostsFile in the ssh configuration names another"
+                raise SourceError("the known_hosts file is too long", str(path), hint)
             file = _File(path, path.read_text("utf-8", "replace"))
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise SourceError(f"cannot read the known_hosts file: {error.strerror}", str(path)) from None
+            what = f"cannot read the known_hosts file: {error.strerror}"
+            hint = "make it readable, or name another: UserKnownHostsFile in the ssh configuration"
+            raise SourceError(what, str(path), hint) from None
         self._files[path] = (stamp, file)
         return file
 

@@ -203,7 +203,8 @@ class _Reader:
         try:
             text = environment_value(text, self._environ)
         except KeyError as error:
-            raise SourceError(f"{error.args[0]} is not set, but the ssh configuration uses it", clean(text)) from None
+            what = f"{error.args[0]} is not set, but the ssh configuration uses it"
+            raise SourceError(what, clean(text), f"set it: export {error.args[0]}=…") from None
         return expand_home(self._expand(text, self._tokens(), "path"), self._home)
 
     def agent(self) -> str | None:

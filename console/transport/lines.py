@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from console.errors import BadAnswer, SourceError, TimedOut
+from console.transport.base import BUSY_HINT, FLOOD_HINT
 
 HIGH_BYTES = 1 << 20
 """What may wait unread before the sender is held back."""
@@ -56,7 +57,7 @@ class LineBuffer:
                     self._changed.clear()
                     await self._changed.wait()
         except TimeoutError:
-            raise TimedOut(f"no line within {timeout_s:g} s", self._name) from None
+            raise TimedOut(f"no line within {timeout_s:g} s", self._name, BUSY_HINT) from None
         return line
 
     def _take(self, limit_bytes: int) -> bytes | None:
@@ -65,7 +66,7 @@ class LineBuffer:
         if size > limit_bytes:
             self._data.clear()
             self._scanned = 0
-            self._error = BadAnswer(f"a line is longer than {limit_bytes} bytes", self._name)
+            self._error = BadAnswer(f"a line is longer than {limit_bytes} bytes", self._name, FLOOD_HINT)
         elif found >= 0:
             line = bytes(self._data[:found])
             del self._data[: found + 1]

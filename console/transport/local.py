@@ -11,7 +11,7 @@ from typing import cast
 
 from console.errors import BadAnswer, ConnectionLost, Denied, SourceError, TimedOut, Unreachable, Unsupported
 from console.text import clean
-from console.transport.base import Channel, Completed
+from console.transport.base import BUSY_HINT, ENDED_HINT, FLOOD_HINT, Channel, Completed
 from console.transport.lines import LineBuffer
 
 NAME = "local"
@@ -144,7 +144,7 @@ class _LineProgram(_Program):
         self._end()
 
     def _end(self) -> None:
-        self.lines.end(ConnectionLost(ended(self.exit_status, self._tail), self.name))
+        self.lines.end(ConnectionLost(ended(self.exit_status, self._tail), self.name, ENDED_HINT))
 
     async def read_line(self, timeout_s: float, limit_bytes: int = 1 << 20) -> bytes:
         """See `Channel`."""
@@ -154,13 +154,13 @@ class _LineProgram(_Program):
         """See `Channel`."""
         stdin = self.pipe(0)
         if self.exited.is_set() or stdin is None or stdin.is_closing():
-            raise ConnectionLost(ended(self.exit_status, self._tail), self.name)
+            raise ConnectionLost(ended(self.exit_status, self._tail), self.name, ENDED_HINT)
         self.send(data)
         try:
             async with asyncio.timeout(_WRITE_TIMEOUT_S):
                 await self.drained()
         except TimeoutError:
-            raise TimedOut(f"the program takes no input for {_WRITE_TIMEOUT_S:g} s", self.name) from None
+            raise TimedOut(f"the program takes no input for {_WRITE_TIMEOUT_S:g} s", self.name, BUSY_HINT) from None
 
     async def close(self) -> None:
         """See `Channel`."""
@@ -211,13 +211,13 @@ class LocalTransport:
                 program.send_eof()
                 await program.closed.wait()
         except TimeoutError:
-            raise TimedOut(f"{clean(argv[0])} did not end within {timeout_s:g} s", NAME) from None
+            raise TimedOut(f"{clean(argv[0])} did not end within {timeout_s:g} s", NAME, BUSY_HINT) from None
         finally:
             program.kill()
             await program.reap()
             self._running.discard(program)
         if program.overflow.is_set():
-            raise BadAnswer(f"{clean(argv[0])} printed more than {limit_bytes} bytes", NAME)
+            raise BadAnswer(f"{clean(argv[0])} printed more than {limit_bytes} bytes", NAME, FLOOD_HINT)
         return Completed(
             exit_status=program.exit_status or 0,
             stdout=b"".join(program.parts[0]),
@@ -257,4 +257,4 @@ def _start_error(program: str, error: OSError | ValueError) -> SourceError:
         return Unsupported(clean(f"no such program: {program}"), NAME, "install it, or put it on PATH")
     if isinstance(error, PermissionError):
         return Denied(what, NAME, "it must be executable for this user")
-    return Unreachable(what, NAME)
+    return Unreachable(what, NAME, "try it by hand; are processes, memory or open files used up (ulimit -a)?")

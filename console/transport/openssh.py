@@ -26,6 +26,8 @@ from console.errors import SourceError
 from console.text import clean
 
 SYSTEM_CONFIG = Path("/etc/ssh/ssh_config")
+_ANOTHER = "name another: --ssh-config FILE, or config in [ssh]"
+_MANUAL = "give it its value, or take the line away; see ssh_config(5)"
 _MAX_INCLUDES = 16
 _MAX_BYTES = 8 << 20
 _RAW = frozenset(["proxycommand", "localcommand", "remotecommand", "knownhostscommand"])
@@ -110,11 +112,12 @@ class ConfigFiles:
         self._paths.append(path)
         try:
             if path.stat().st_size > _MAX_BYTES:
-                raise SourceError("the ssh configuration is too long", str(path))
+                raise SourceError("the ssh configuration is too long", str(path), _ANOTHER)
             text = path.read_text("utf-8", "surrogateescape")
         except OSError as error:
             if must_exist or not isinstance(error, FileNotFoundError | NotADirectoryError | PermissionError):
-                raise SourceError(f"cannot read the ssh configuration: {error.strerror}", str(path)) from None
+                what = f"cannot read the ssh configuration: {error.strerror}"
+                raise SourceError(what, str(path), _ANOTHER) from None
             return
         conditions = outer
         for number, line in enumerate(text.splitlines(), 1):
@@ -130,7 +133,7 @@ class ConfigFiles:
                 conditions = (*outer, condition)
             elif keyword == "include":
                 if depth >= _MAX_INCLUDES:
-                    raise SourceError("the ssh configuration includes itself", where)
+                    raise SourceError("the ssh configuration includes itself", where, "take this Include away")
                 for included in self._included(arguments, user=user):
                     yield from self._read(included, conditions, depth + 1, user=user)
             else:
@@ -251,7 +254,8 @@ def _criteria(condition: Condition) -> Iterator[tuple[str, bool, str]]:
         elif not equals:
             argument = next(words, "")
             if not argument:
-                raise SourceError(f"Match {clean(criterion)} without a pattern", condition.where)
+                what = f"Match {clean(criterion)} without a pattern"
+                raise SourceError(what, condition.where, f"for example Match {clean(criterion)} NAME")
         yield criterion, negated, argument
 
 
@@ -261,13 +265,13 @@ def _parse_line(line: str, where: str) -> tuple[str, tuple[str, ...]] | None:
         return None
     match = _KEYWORD.match(line)
     if match is None:
-        raise SourceError("a keyword without a value in the ssh configuration", where)
+        raise SourceError("a keyword without a value in the ssh configuration", where, _MANUAL)
     keyword, rest = match.group(1).lower(), match.group(2).strip()
     if keyword in _RAW:
         return keyword, (rest,)
     arguments = tuple(_words(rest, where))
     if not arguments:
-        raise SourceError(f"{clean(match.group(1))} without a value in the ssh configuration", where)
+        raise SourceError(f"{clean(match.group(1))} without a value in the ssh configuration", where, _MANUAL)
     return keyword, arguments
 
 
@@ -301,7 +305,8 @@ def _words(text: str, where: str) -> list[str]:
             current = [*(current or []), char]
         index += 1
     if quote:
-        raise SourceError("a quotation mark without its partner in the ssh configuration", where)
+        what = "a quotation mark without its partner in the ssh configuration"
+        raise SourceError(what, where, "close it on the same line")
     if current is not None:
         words.append("".join(current))
     return words

@@ -78,7 +78,7 @@ class TransportPool:
         try:
             target = parse_target(text)
         except ValueError:
-            raise UsageError("not the name of a host", clean(name)) from None
+            raise UsageError("not the name of a host", clean(name), "[user@]host, or ssh://[user@]host:port") from None
         return self._transport((target,))
 
     async def close(self) -> None:
@@ -151,7 +151,8 @@ class TransportPool:
         done = await self._local.run([*argv, "--", target.host], timeout_s=_SSH_G_TIMEOUT_S)
         if done.exit_status:
             reason = clean(done.stderr.decode("utf-8", "replace").strip())
-            raise SourceError(f"ssh cannot read its configuration: {reason}", target.host)
+            what = f"ssh cannot read its configuration: {reason}"
+            raise SourceError(what, target.host, f"mend what it names; by hand: {' '.join(argv)} -- {target.host}")
         return done.stdout.decode("utf-8", "replace")
 
 

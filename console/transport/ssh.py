@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from console.errors import BadAnswer, ConnectionLost, SourceError, TimedOut
 from console.text import clean
-from console.transport.base import Channel, Completed
+from console.transport.base import BUSY_HINT, FLOOD_HINT, Channel, Completed
 from console.transport.quoting import with_environment
 
 if TYPE_CHECKING:
@@ -64,12 +64,12 @@ class SshTransport:
                 await _feed(session, stdin)
                 await session.closed.wait()
         except TimeoutError:
-            raise TimedOut(f"{clean(argv[0])} did not end within {timeout_s:g} s", self.name) from None
+            raise TimedOut(f"{clean(argv[0])} did not end within {timeout_s:g} s", self.name, BUSY_HINT) from None
         finally:
             if session is not None and connection is not None and session.exit_status is None:
                 self._finish(channel.finish(session, connection))
         if session.overflow:
-            raise BadAnswer(f"{clean(argv[0])} printed more than {limit_bytes} bytes", self.name)
+            raise BadAnswer(f"{clean(argv[0])} printed more than {limit_bytes} bytes", self.name, FLOOD_HINT)
         if session.exit_status is None or not session.started:
             raise session.end_error()
         return Completed(
@@ -104,7 +104,7 @@ class SshTransport:
         if self._connection is not None and not self._connection.is_closed():
             return self._connection
         if self._closed:
-            raise ConnectionLost("the console has closed this connection", self.name)
+            raise ConnectionLost("the console has closed this connection", self.name, "start it again")
         if self._connecting is None:
             self._connecting = asyncio.create_task(self._establish())
             # Its failure is everybody's; when all have left meanwhile, it is nobody's.

@@ -58,7 +58,7 @@ ACTIONS: tuple[Action, ...] = (
         "filter",
         ("/",),
         "Filter",
-        "show only what matches: words, field:value, field>80, !word, ~regex~",
+        "show only what matches: words, field:value, field>80, !word, ~regex~, gpu[01-16], @drained",
         "Show",
         TABLE_SCREENS,
         argument="FILTER",

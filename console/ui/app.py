@@ -8,7 +8,7 @@ import locale
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,10 @@ SESSION = "session"
 """The worker that starts it."""
 TICK_S = 0.25
 """How often the screen looks for changes of the store."""
+REST_S = 0.003
+"""How long keys have the loop for themselves between two slices of work on the screen."""
+PATIENCE = 8
+"""Rests that one slice waits for keys: whoever keeps one pressed wants to see the numbers move too."""
 
 
 class QuarterdeckApp(App[int]):
@@ -107,14 +111,14 @@ class QuarterdeckApp(App[int]):
     async def on_event(self, event: Event) -> None:
         """Put keys into their order; the rest goes its usual way."""
         if isinstance(event, Key | Paste):
-            self.typeahead.add(event)
+            await self.typeahead.add(event)
         else:
             await super().on_event(event)
 
     def _begin(self) -> None:
         gc.enable()
         self.run_worker(self.session.start(), name=SESSION, group=SESSION, exit_on_error=False)
-        self.set_interval(TICK_S, self.tick)
+        self.set_interval(TICK_S, self._beat)
 
     async def on_unmount(self) -> None:
         """Close what the session opened."""
@@ -148,7 +152,7 @@ class QuarterdeckApp(App[int]):
             self.exit(return_code=error.exit_code)
             return
         if isinstance(error, QuarterdeckError):
-            text = clean(f"{error} ({error.hint})" if error.hint else str(error))
+            text = clean(error.in_one_line)
             self.messages.notice(f"{name} failed: {text}", "bad")
         else:
             kept = self.session.report(error, name)
@@ -254,9 +258,9 @@ class QuarterdeckApp(App[int]):
                 try:
                     method(argument)
                 except QuarterdeckError as error:
-                    self.say(f"{error}. {error.hint}" if error.hint else str(error), "bad")
+                    self.say(error.in_one_line, "bad")
                 break
-        screen.tick()
+        screen.show()
 
     def offered(self, screen: str) -> list[Action]:
         """Return the actions of a screen that something connected here can do."""
@@ -284,17 +288,40 @@ class QuarterdeckApp(App[int]):
         self.base.status.sync()
 
     def tick(self) -> None:
-        """Show what changed, and tell the session what is looked at."""
+        """Show what changed, and tell the session what is looked at, at once."""
+        for _ in self._steps():
+            pass
+
+    async def _beat(self) -> None:
+        """Do what `tick` does, and let keys come in between."""
+        for _ in self._steps():
+            await self.rest()
+
+    async def rest(self) -> None:
+        """Leave the loop to others between two slices of work; while keys are under way, to them."""
+        for _ in range(PATIENCE):
+            await asyncio.sleep(REST_S)
+            if not self.typeahead.busy:
+                break
+
+    def _steps(self) -> Iterator[None]:
+        if not self.screen_stack:
+            return  # it is closing, and the clock ticks once more
         self.view.now = self.clock()
         self.garbage.tick()
         self.messages.take(self.session.notices)
         screen = self.base
-        if screen.is_mounted:
-            screen.tick()
-            attention = screen.attention()
-            if attention != self._attention:
-                self._attention = attention
-                self.session.attend(attention)
+        if not screen.is_mounted:
+            return
+        for _ in screen.steps():
+            yield
+            if screen not in self.screen_stack or screen is not self.base:
+                # It was left, or another was opened, meanwhile.
+                return
+        attention = screen.attention()
+        if attention != self._attention:
+            self._attention = attention
+            self.session.attend(attention)
 
 
 def _utf8() -> bool:

@@ -45,13 +45,27 @@ class Canvas(Widget, can_focus=False):
 
     def strip(self, runs: Sequence[Run], width: int | None = None, over: str = "") -> Strip:
         """Return runs as a strip of exactly `width` cells (default: the widget's)."""
-        styles = self.console_app.styles_of_theme
-        if self.console_app.view.glyphs.ascii:
+        app = self.console_app
+        styles = app.styles_of_theme.on(over, self.surface)
+        if app.view.glyphs.ascii:
             runs = [(ascii_only(text), style) for text, style in runs]
         wanted = self.size.width if width is None else width
-        segments = [Segment(text, styles.get(style, over, self.surface)) for text, style in runs if text]
-        strip = Strip(segments, sum(cell_width(text) for text, _ in runs))
-        return strip.adjust_cell_length(wanted, styles.get("text", over, self.surface))
+        segments: list[Segment] = []
+        parts: list[str] = []
+        current = ""
+        for text, style in runs:
+            if not text:
+                continue
+            # What follows in the same style is one segment: every segment costs the painter, and bytes.
+            if style != current and parts:
+                segments.append(Segment("".join(parts), styles[current]))
+                parts = []
+            current = style
+            parts.append(text)
+        if parts:
+            segments.append(Segment("".join(parts), styles[current]))
+        strip = Strip(segments, sum([cell_width(segment.text) for segment in segments]))
+        return strip.adjust_cell_length(wanted, styles["text"])
 
     def cells(self, cells: Sequence[Cell], over: str = "") -> Strip:
         """Return cells that follow one another as a strip of the widget's width, cut with an ellipsis."""
@@ -79,19 +93,22 @@ class Canvas(Widget, can_focus=False):
         """Draw all lines and repaint the cells that changed."""
         if not self.is_attached or not self.size:
             return
-        lines = self._lines
         for y in range(self.size.height):
-            old = lines.get(y)
-            if old is None:
-                # Never painted: Textual will ask for it.
-                continue
-            new = self.draw(y)
-            if new is old:
-                continue
-            lines[y] = new
-            span = changed_span(old, new)
-            if span is not None:
-                self.refresh(Region(span[0], y, span[1] - span[0], 1))
+            self.sync_line(y)
+
+    def sync_line(self, y: int) -> None:
+        """Draw one line and repaint its cells that changed."""
+        old = self._lines.get(y)
+        if old is None:
+            # Never painted: Textual will ask for it.
+            return
+        new = self.draw(y)
+        if new is old:
+            return
+        self._lines[y] = new
+        span = changed_span(old, new)
+        if span is not None:
+            self.refresh(Region(span[0], y, span[1] - span[0], 1))
 
     def redraw(self) -> None:
         """Draw everything anew: another size, another theme."""
@@ -128,15 +145,32 @@ def ascii_only(text: str) -> str:
 def changed_span(old: Strip, new: Strip) -> tuple[int, int] | None:
     """Return the cells from the first to past the last that differ, None when all are equal."""
     one, other = list(old), list(new)
+    shared = min(len(one), len(other))
     start = left = 0
-    while left < min(len(one), len(other)) and one[left] == other[left]:
-        start += one[left].cell_length
+    while left < shared and one[left] == other[left]:
+        start += cell_width(one[left].text)
         left += 1
     if left == len(one) == len(other):
         return None
-    end = max(old.cell_length, new.cell_length)
+    end = width = max(old.cell_length, new.cell_length)
     right = 1
-    while right <= min(len(one), len(other)) - left and one[-right] == other[-right]:
-        end -= one[-right].cell_length
+    while right <= shared - left and one[-right] == other[-right]:
+        end -= cell_width(one[-right].text)
         right += 1
+    if left < shared:
+        start += _alike(one[left], other[left])
+    if right <= shared - left and old.cell_length == new.cell_length:
+        end -= _alike(one[-right], other[-right], backwards=True)
+    start = min(start, width - 1)
     return start, max(end, start + 1)
+
+
+def _alike(one: Segment, other: Segment, backwards: bool = False) -> int:
+    """Return the cells at the beginning (or end) of two segments in which they are the same."""
+    if one.style != other.style or not (one.text.isascii() and other.text.isascii()):
+        return 0
+    step = -1 if backwards else 1
+    pairs = zip(one.text[::step], other.text[::step], strict=False)
+    return next(
+        (at for at, (first, second) in enumerate(pairs) if first != second), min(len(one.text), len(other.text))
+    )

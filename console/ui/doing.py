@@ -61,9 +61,9 @@ class Going:
     def _job(self, needs: str, otherwise: str) -> tuple[str, str]:
         key = self._app.base.job()
         if key is None:
-            raise UsageError("there is no job under the cursor")
+            raise UsageError("there is no job under the cursor", hint="2 shows the jobs")
         if needs not in self._app.session.desk.able(key[0]):
-            raise UsageError(f"{key[0]} {otherwise}")
+            raise UsageError(f"{key[0]} {otherwise}", hint="ask its own commands")
         return key
 
     def act_help(self, argument: str) -> None:
@@ -123,7 +123,7 @@ class Doing:
         except ValueError:
             seconds = 0.0
         if not 0.2 <= seconds <= 3600:
-            raise UsageError(f"{argument} is not a number of seconds", hint="refresh 5, or refresh auto")
+            raise UsageError("not a number of seconds from 0.2 to 3600", argument, "refresh 5, or refresh auto")
         self._app.session.set_refresh(seconds)
         self._app.say(f"what is on screen is asked for every {seconds:g} s", "info")
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import gc
 import time
 
-_THRESHOLDS = (5_000, 10, 1_000_000)
+_THRESHOLDS = (700, 6, 1_000_000)
+"""Young objects between two looks, and looks between two at those that outlived one: a millisecond or two each."""
 _QUIET_S = 20.0
 """Without a key for so long, nobody feels a pause."""
 _EVERY_S = 120.0

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from textual.events import Click, MouseScrollDown, MouseScrollUp
@@ -16,6 +17,8 @@ from console.ui.model import RowModel
 
 GUTTER = 2
 """Cells at the left of each row: the cursor, or the mark."""
+SLICE_S = 0.003
+"""How long old rows are drawn anew at a stretch: keys come in between."""
 
 
 class RecordTable(Canvas):
@@ -57,6 +60,9 @@ class RecordTable(Canvas):
         self._top = 0
         self._placed: tuple[Placed[Any], ...] = ()
         self._cache: dict[RowId, tuple[tuple[str, str], Strip]] = {}
+        self._old: set[RowId] = set()
+        """Rows whose strip in the cache is to be made anew; until `renew` does, it stands."""
+        self._titles: tuple[object, Strip] | None = None
         self._cached_at = 0
         self._window: list[RowId] = []
         self._range: set[RowId] = set()
@@ -129,29 +135,42 @@ class RecordTable(Canvas):
     def relayout(self) -> None:
         """Place the columns anew."""
         self._placed = ()
-        self._cache.clear()
         self.redraw()
 
     def resized(self) -> None:
         """Place the columns for the new width, and keep the cursor on screen."""
         self._placed = ()
-        self._cache.clear()
         self._keep_in_view()
 
     # ---- data
 
     def forget(self, ids: set[RowId]) -> None:
-        """Draw these rows anew at the next `update`."""
-        for row_id in ids:
-            self._cache.pop(row_id, None)
+        """Draw these rows anew at the next `renew`."""
+        self._old.update(self._cache.keys() & ids)
 
-    def update(self) -> None:
-        """Show what the model says now; the row under the cursor stays on its line."""
+    def renew(self) -> Iterator[None]:
+        """Draw the rows on screen anew that are old, a few milliseconds at a time, the one under the cursor first."""
         second = int(self.model.view.now)
         if second != self._cached_at:
             # Ages and times left change without the record.
-            self._cache.clear()
             self._cached_at = second
+            self._old.update(self._cache)
+        shown = set(self._window)
+        for row_id in self._cache.keys() - shown:
+            del self._cache[row_id]
+        self._old &= shown
+        began = time.perf_counter()
+        for y in sorted(range(1, len(self._window) + 1), key=lambda y: self._top + y - 1 != self._index):
+            # Keys may have moved everything since the last slice.
+            if y <= len(self._window) and self._window[y - 1] in self._old:
+                self._cache.pop(self._window[y - 1], None)
+                self.sync_line(y)
+                if time.perf_counter() - began > SLICE_S:
+                    yield
+                    began = time.perf_counter()
+
+    def update(self) -> None:
+        """Show where the model's rows stand now; the row under the cursor stays on its line."""
         line = self._index - self._top
         found = None if self.cursor is None else self.model.shown.index(self.cursor)
         if not self._moved:
@@ -271,6 +290,8 @@ class RecordTable(Canvas):
 
     def redraw(self) -> None:
         """Draw everything anew."""
+        self._cache.clear()
+        self._titles = None
         self._range = set(self.range_ids()) if self.range_start is not None else set()
         self._window = self.visible_ids()
         super().redraw()
@@ -292,6 +313,7 @@ class RecordTable(Canvas):
             return cached[1]
         strip = self._row(row_id, over, sign)
         self._cache[row_id] = ((over, sign), strip)
+        self._old.discard(row_id)
         return strip
 
     def _row(self, row_id: RowId, over: str, sign: str) -> Strip:
@@ -312,6 +334,12 @@ class RecordTable(Canvas):
         return self.strip(runs, over=over)
 
     def _header(self) -> Strip:
+        told = (self.model.column, self.model.descending)
+        if self._titles is None or self._titles[0] != told:
+            self._titles = (told, self._draw_header())
+        return self._titles[1]
+
+    def _draw_header(self) -> Strip:
         model, glyphs = self.model, self.model.view.glyphs
         runs: list[Run] = [(" " * GUTTER, "header")]
         end = GUTTER

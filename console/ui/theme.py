@@ -50,8 +50,7 @@ def load(name: str, user_dir: Path | None) -> tuple[Theme, str | None]:
     try:
         return themes.load(name, user_dir), None
     except ConfigError as error:
-        hint = f" ({error.hint})" if error.hint else ""
-        return themes.load(themes.DEFAULT), f"{error}{hint}; the theme {themes.DEFAULT} is used"
+        return themes.load(themes.DEFAULT), f"{error.in_one_line}; the theme {themes.DEFAULT} is used"
 
 
 def textual_theme(theme: Theme) -> TextualTheme:
@@ -81,7 +80,7 @@ def textual_theme(theme: Theme) -> TextualTheme:
         made.to_color_system().generate()
     except Exception as error:
         # Textual raises what it likes for a colour that it cannot read; one bad theme must not end the console.
-        raise ConfigError(f"the theme {theme.name} cannot be used: {error}") from error
+        raise ConfigError(f"cannot be used: {error}", f"theme {theme.name}", "correct its colours") from error
     return made
 
 
@@ -100,18 +99,34 @@ class Styles:
 
     def __init__(self, theme: Theme) -> None:
         self.theme = theme
-        self._made: dict[tuple[str, str], Style] = {}
+        self._made: dict[tuple[str, str], _Made] = {}
 
-    def get(self, name: str, over: str = "", surface: str = "background") -> Style:
-        """Return the style `name`; `over` is "", "selected" or "marked"; `surface` names a colour of the palette."""
-        key = (name, f"{over} {surface}")
+    def on(self, over: str = "", surface: str = "background") -> Mapping[str, Style]:
+        """Return the styles by name; `over` is "", "selected" or "marked"; `surface` names a colour of the palette."""
+        key = (over, surface)
         found = self._made.get(key)
         if found is None:
-            found = self._made[key] = self._make(name, over, surface)
+            found = self._made[key] = _Made(self.theme, over, surface)
         return found
 
-    def _make(self, name: str, over: str, surface: str) -> Style:
-        theme = self.theme
+    def get(self, name: str, over: str = "", surface: str = "background") -> Style:
+        """Return one style of `on`."""
+        return self.on(over, surface)[name]
+
+
+class _Made(dict[str, Style]):
+    """The styles on one ground, each made when it is first asked for."""
+
+    def __init__(self, theme: Theme, over: str, surface: str) -> None:
+        super().__init__()
+        self._theme, self._over, self._surface = theme, over, surface
+
+    def __missing__(self, name: str) -> Style:
+        made = self[name] = self._make(name)
+        return made
+
+    def _make(self, name: str) -> Style:
+        theme, over, surface = self._theme, self._over, self._surface
         spec = theme.styles.get(name, StyleSpec())
         ground: str | None = getattr(theme.palette, surface)
         if over:

@@ -19,24 +19,35 @@ PATIENCE_S = 0.5
 
 
 class TypeAhead:
-    """The queue of keys and pastes; `run` delivers each when what the one before it did has come true."""
+    """The queue of keys and pastes: each is delivered when what the one before it did has come true.
+
+    A key for which nothing is waited goes its way at once; only those behind it take the detour over `run`.
+    """
 
     def __init__(self, app: App[int], deliver: Callable[[Typed], Awaitable[None]]) -> None:
         self._app = app
         self._deliver = deliver
-        self._waiting: asyncio.Queue[Typed] = asyncio.Queue()
+        self._waiting: asyncio.Queue[Typed | None] = asyncio.Queue()
+        """None: one that has been delivered, and is to be waited for."""
         self.busy = False
 
-    def add(self, event: Typed) -> None:
+    async def add(self, event: Typed) -> None:
         """Take a key or a paste."""
+        if self.busy:
+            self._waiting.put_nowait(event)
+            return
         self.busy = True
-        self._waiting.put_nowait(event)
+        try:
+            await self._deliver(event)
+        finally:
+            self._waiting.put_nowait(None)
 
     async def run(self) -> None:
-        """Deliver for ever."""
+        """Wait for what has been delivered, and deliver what came meanwhile, for ever."""
         while True:
             event = await self._waiting.get()
-            await self._deliver(event)
+            if event is not None:
+                await self._deliver(event)
             await self._settled()
             self.busy = not self._waiting.empty()
 

@@ -37,7 +37,8 @@ def parse_facts(output: bytes) -> Facts:
         word, _, value = line.partition(" ")
         words.setdefault(word, value.strip())
     if "user" not in words or "python" not in words:
-        raise BadAnswer("the shell there does not run simple commands", clean(output, limit=200))
+        hint = "the account needs a POSIX shell whose start-up files print nothing"
+        raise BadAnswer("the shell there does not run simple commands", clean(output, limit=200), hint)
     driver = _DRIVER.search(words.get("nvidia", ""))
     return Facts(
         user=words["user"] or None,

@@ -15,7 +15,7 @@ from plugins.simulated.state import SimJob
 from plugins.simulated.tables import Tables
 from plugins.simulated.world import TICK_S, World
 
-SLICE_S = 0.003
+SLICE_S = 0.002
 """How long the event loop is held at a time."""
 REST_S = 0.003
 """How long it is left alone in between: a key press takes several turns of the loop, and each would meet a slice."""
@@ -197,7 +197,7 @@ async def _sliced(source: Iterable[Key], make: Callable[[Key], Item], rest_s: fl
     began = time.perf_counter()
     for at, item in enumerate(source):
         made.append(make(item))
-        if at & 15 == 15 and time.perf_counter() - began > SLICE_S:
+        if at & 3 == 3 and time.perf_counter() - began > SLICE_S:
             await asyncio.sleep(rest_s)
             began = time.perf_counter()
     return made

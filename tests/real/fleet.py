@@ -28,7 +28,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 SSHD = "/usr/sbin/sshd"
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""Where who logs in looks for programs."""
 _NAMESPACES = ["unshare", "--uts", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
 _DEADLINE_S = 30.0
 
@@ -249,7 +250,7 @@ class SshFleet:
             f"HostKey {node.key}",
             f"AuthorizedKeysFile {self.authorized_keys}",
             f"PidFile {node.directory}/sshd.pid",
-            f"SetEnv HOME={node.home} PATH={_PATH}",
+            f"SetEnv HOME={node.home} PATH={PATH}",
             "StrictModes no",
             "UsePAM no",
             "UseDNS no",

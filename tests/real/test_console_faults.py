@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -22,8 +22,9 @@ import pytest
 from console.config import Overrides, load
 from console.model import SourceState
 from console.session import Session
-from tests.real.conftest import need
+from tests.needs import need
 from tests.real.fleet import SshFleet, missing
+from tests.real.test_probe_here import until
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
@@ -31,14 +32,6 @@ QD = [sys.executable, "-m", "console.cli"]
 LIVING = 30
 STOPPED, KILLED = 4, 3
 BLACKHOLES = 3
-
-
-def until(true: Callable[[], bool], what: str, seconds: float = 30.0) -> None:
-    """Wait until something is true; fail when it is not in time."""
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, what
-        time.sleep(0.05)
 
 
 # ---- dead hosts
@@ -56,7 +49,7 @@ def blackhole() -> Iterator[tuple[str, int]]:
             for caller in callers:
                 caller.setblocking(False)
                 caller.connect_ex(address)
-            until(lambda: not _connects(address), "a full queue takes no more")
+            until(lambda: not _connects(address), 30.0)
             yield address
         finally:
             for caller in callers:
@@ -188,7 +181,7 @@ def test_a_console_that_is_killed_leaves_no_probe_on_any_host(number: signal.Sig
 
         before = [fleet.commands(index) for index in indexes]
         with console("--hosts", "h[1-4]", "--ssh-config", str(fleet.ssh_config)) as process:
-            until(probed, "a probe on every host")
+            until(probed, 30.0)
             process.send_signal(number)
             process.wait(30)
-            until(lambda: [fleet.commands(index) for index in indexes] == before, "a probe outlives its console")
+            until(lambda: [fleet.commands(index) for index in indexes] == before, 30.0)

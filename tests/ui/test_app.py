@@ -34,6 +34,7 @@ async def test_session_starts_after_the_first_paint_and_is_closed_at_the_end() -
     async with running(app):
         assert ("start", None) in app.session.calls
     assert app.session.calls[-1] == ("close", None)
+    app.tick()  # the clock may tick once more while the screens go
 
 
 @pytest.mark.parametrize("kind", [UsageError, ConfigError])
@@ -226,7 +227,15 @@ async def test_sorting_by_keys_and_by_name() -> None:
 
 async def type_command(pilot: object, app: Console, text: str) -> None:
     """Type a command line and press enter."""
-    keys = {" ": "space", "-": "minus", ",": "comma", ">": "greater_than_sign", ".": "full_stop", ":": "colon"}
+    keys = {
+        " ": "space",
+        "-": "minus",
+        ",": "comma",
+        ">": "greater_than_sign",
+        ".": "full_stop",
+        ":": "colon",
+        "@": "at",
+    }
     await press(pilot, app, "colon", *(keys.get(char, char) for char in text), "enter")  # type: ignore[arg-type]
 
 
@@ -257,6 +266,27 @@ async def test_filter_that_nothing_matches_says_how_to_leave() -> None:
         await press(pilot, app, "slash", *"zzz", "enter")
         assert "no node matches zzz" in app.text
         assert "esc clears" in app.text
+
+
+async def test_filter_by_nodes_and_groups() -> None:
+    app = Console()
+    async with running(app, (160, 48)) as pilot:
+        model = app.table_screen.model
+        await press(pilot, app, "slash", *"gpu", "left_square_bracket", *"01")
+        assert "a bracket opens and never closes" in app.text
+        await press(pilot, app, "comma", *"10", "right_square_bracket")
+        assert model.shown.window(0, 9) == ["gpu01", "gpu10"]
+        await press(pilot, app, "enter", "escape")
+        await type_command(pilot, app, "filter @drained")
+        assert model.shown.window(0, 9) == ["gpu10"]
+        await type_command(pilot, app, "filter @partition:gpus")
+        assert "no partition is called gpus" in app.text
+        assert "did you mean gpu?" in app.text
+        await type_command(pilot, app, "filter @nosuch")
+        assert "no group is called nosuch" in app.text
+        await press(pilot, app, "escape", "2")
+        await type_command(pilot, app, "filter @job:8812")
+        assert app.table_screen.model.shown.window(0, 9) == [("lab", "8812")]
 
 
 async def test_filter_follows_what_changes() -> None:
@@ -373,7 +403,7 @@ async def test_pause_pace_and_leave() -> None:
         assert [value for name, value in app.session.calls if name == "pause"] == [True, False]
         await type_command(pilot, app, "refresh 5")
         await type_command(pilot, app, "refresh soon")
-        assert "soon is not a number of seconds" in app.text
+        assert "not a number of seconds from 0.2 to 3600: soon" in app.text
         await type_command(pilot, app, "refresh auto")
         assert [value for name, value in app.session.calls if name == "refresh"] == [5.0, None]
         await pilot.press("q")

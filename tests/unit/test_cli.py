@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import pty
+import re
 import signal
 import struct
 import subprocess
@@ -20,6 +21,8 @@ import pytest
 
 from console import __version__
 from console.cli import find_command
+from console.commands.tables import user_name
+from console.nodeset import expand
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 SIMULATED = ("--simulate", "4:7")
@@ -126,6 +129,49 @@ def test_jobs_without_a_terminal_are_a_table(qd: Run) -> None:
     assert mine["jobs"] == []
 
 
+def test_a_filter_may_name_nodes_and_groups(qd: Run) -> None:
+    shown = json.loads(qd("nodes", "--json", "--simulate", "8:7", "gpu00[2-4],gpu9[0-9]").stdout)
+    assert [node["name"] for node in shown["nodes"]] == ["gpu002", "gpu003", "gpu004"]
+    jobs = json.loads(qd("jobs", "--json", "--simulate", "8:7", "gpu00[2-4]").stdout)["jobs"]
+    assert jobs
+    assert all({"gpu002", "gpu003", "gpu004"} & set(expand(job["nodes"])) for job in jobs)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("nodes", "@maintenance"), "no node matches @maintenance"),
+        (("nodes", "gpu9[0-9]", "util>5"), "no node matches gpu9[0-9] util>5"),
+        (("jobs", "--mine"), f"no job of {user_name(os.environ)}"),
+        (("jobs", "--mine", "gpus>99"), f"no job of {user_name(os.environ)} matches gpus>99"),
+    ],
+)
+def test_a_filter_that_leaves_nothing_is_not_called_an_empty_cluster(
+    qd: Run, arguments: tuple[str, ...], said: str
+) -> None:
+    done = qd(*arguments, *SIMULATED)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{said}\n", "")
+
+
+def test_verbose_lists_every_source_with_its_state_and_latency(qd: Run) -> None:
+    for command in ("nodes", "jobs", "snapshot"):
+        done = qd(command, "-v", *SIMULATED)
+        assert done.returncode == 0
+        lines = done.stderr.splitlines()
+        assert any(re.fullmatch(r"qd: ok: simulated:simulated/nodes: answered in \d+ ms", line) for line in lines), (
+            lines
+        )
+        assert qd(command, *SIMULATED).stderr == ""
+
+
+def test_verbose_names_what_failed_once(qd: Run) -> None:
+    done = qd("nodes", "-v", "--hosts", "nowhere.invalid", "--wait", "5")
+    assert done.returncode == 3
+    lines = done.stderr.splitlines()
+    assert lines[0].startswith("qd: ok: ssh:hosts/nodes")
+    assert sum("nowhere.invalid" in line for line in lines) == 1
+
+
 def test_this_machine_is_what_is_shown_without_any_configuration(qd: Run) -> None:
     done = qd("nodes", "--json")
     assert done.returncode == 0, done.stderr
@@ -136,12 +182,16 @@ def test_this_machine_is_what_is_shown_without_any_configuration(qd: Run) -> Non
 @pytest.mark.parametrize(
     ("arguments", "error", "hint"),
     [
-        (("nodse",), "there is no command nodse", "did you mean nodes?"),
+        (("nodse",), "there is no such command: nodse", "did you mean nodes?"),
         (("nodes", "--jsno"), "unrecognized arguments: --jsno", "qd nodes --help"),
         (("snapshot", "--wait", "x"), "'x' is not a number of seconds", "--wait 10"),
         (("--refresh", "0"), "'0' is not a number of seconds from 0.2 to 3600", "--help"),
         (("nodes", "--simulate", "x"), "cannot simulate x: --simulate", "N[:SEED]"),
-        (("nodes", "--simulate", "4", "--hosts", "h"), "exclude one another", "leave one of them out"),
+        (
+            ("nodes", "--simulate", "4", "--hosts", "h"),
+            "exclude one another: --simulate and --hosts",
+            "leave one of them out",
+        ),
         (("nodes", "--simulate", "4", "nosuch:1"), "no column nosuch", "columns: "),
         (("nodes", "--mine"), "nodes have no owner", "qd jobs --mine"),
         (("nodes", "--hosts", "gpu[1-"), "gpu[1-", ""),

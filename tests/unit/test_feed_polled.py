@@ -13,7 +13,7 @@ from typing import Any
 import asyncssh
 import pytest
 
-from console.errors import Denied, Unreachable
+from console.errors import Denied, SourceError, TimedOut, Unreachable
 from console.feed.pace import Backoff, Budget
 from console.feed.polled import PolledWorker, deadline_s
 from console.feed.status import HINT_LIMIT
@@ -254,6 +254,18 @@ async def test_answers_that_stay_dear_slow_the_pace() -> None:
     async with Rig(flaky, budget=Budget(24, window_s=0.24), askers=1, period_s=0.001).running() as rig:
         await until(lambda: flaky.asked >= 8, "some answers", seconds=10)
         assert rig.worker.period_s > 0.03, "0.24 s for 24 requests: four each 0.04 s"
+
+
+@pytest.mark.parametrize(("error", "spent"), [(Unreachable("down"), 0), (TimedOut("hung"), 2), (Denied("no"), 2)])
+async def test_only_a_request_that_reached_somebody_is_paid_for(error: SourceError, spent: int) -> None:
+    budget = Budget(24)
+    flaky = Flaky()
+    flaky.outcome = error
+    async with Rig(flaky, budget=budget).running() as rig:
+        rig.worker._usual = 2.0
+        await until(lambda: rig.status.error, "the failure")
+        assert budget._total == spent
+        assert rig.status.requests_per_minute == spent
 
 
 async def test_a_spent_budget_waits() -> None:

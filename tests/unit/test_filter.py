@@ -10,12 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from console.errors import UsageError
+from console.model import NodeState
 from console.render.filter import compile_filter
 from console.render.patterns import compile_pattern
-from console.render.select import select_nodes
 from console.render.tables import TABLES
 from console.render.view import View
 from console.store import Store
+from tests.unit.records import job, listing, node, queue
 from tests.unit.render_data import NOW, lab
 
 
@@ -182,47 +183,135 @@ def test_what_passes_ends(pattern: str, subject: str) -> None:
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
-        ("gpu01", ["gpu01"]),
-        ("gpu01.dc1.local", ["gpu01"]),
         ("gpu[01,10],cpu01", ["cpu01", "gpu01", "gpu10"]),
+        ("gpu[01-99].dc1.local", ["gpu01", "gpu10"]),
+        ("gpu[2-9]", ["gpu2"]),
+        ("gpu[90-99]", []),
         ("@drained", ["gpu10"]),
+        ("!@drained", ["cpu01", "gpu01", "gpu2"]),
+        ("!gpu[01,10]", ["cpu01", "gpu2"]),
+        ("gpu[01,10] @drained", ["gpu10"]),
+        ("gpu[01,10] util>80", ["gpu01"]),
         ("@state:down", ["cpu01"]),
         ("@drained,@down,gpu2", ["cpu01", "gpu2", "gpu10"]),
         ("@partition:gpu", ["gpu01", "gpu2", "gpu10"]),
+        ("@queue:gpu", ["gpu01", "gpu2", "gpu10"]),
         ("@rack:r1", ["gpu01", "gpu2"]),
         ("@cluster:lab", ["cpu01", "gpu01", "gpu2", "gpu10"]),
         ("@job:8812", ["gpu01"]),
         ("@job:lab/8812", ["gpu01"]),
+        ("@job:other/8812", []),
+        ("@job:881", []),
         ("@all", ["cpu01", "gpu01", "gpu2", "gpu10"]),
         ("@all!@drained", ["cpu01", "gpu01", "gpu2"]),
+        ("@all!@drained!@down", ["gpu01", "gpu2"]),
         ("gpu[01,10]&@state:drained", ["gpu10"]),
+        ("gpu[01,10]^gpu[2,10]", ["gpu01", "gpu2"]),
+        ("@drained,,", ["gpu10"]),
+        ("@maintenance", []),
+        ('"@drained"', []),
     ],
 )
-def test_node_selectors(store: Store, text: str, wanted: list[str]) -> None:
-    assert select_nodes(text, store) == wanted
+def test_words_that_name_nodes(store: Store, text: str, wanted: list[str]) -> None:
+    assert found(store, "fleet", text) == wanted
 
 
 @pytest.mark.parametrize(
-    ("text", "what", "hint"),
+    ("name", "text", "wanted"),
     [
-        ("gpu99", "no node is called gpu99", ""),
-        ("gpu011", "no node is called gpu011", "did you mean gpu01?"),
-        ("@state:drian", "no state is called drian", "did you mean drain"),
-        ("@partition:gpus", "no partition is called gpus", "did you mean gpu?"),
-        ("@rack:nowhere", "no rack is called nowhere", "known: r1, r2"),
-        ("@job:1", "no job is called 1", "qd jobs"),
-        ("@cluster:x", "no cluster is called x", "known: lab"),
-        ("", "no node is named", "@drained"),
-        (" , ", "no node is named", ""),
-        ("gpu[01", "", ""),
+        ("jobs", "gpu[01-09]", [("lab", "8812")]),
+        ("jobs", "@job:8812", [("lab", "8812")]),
+        ("jobs", "@drained", []),
+        ("jobs", "8813_[1-9]", [("lab", "8813_[1-9]")]),
+        ("jobs", "!@all 8813", [("lab", "8813_[1-9]")]),
+        ("network", "gpu[01-02] state:down", [("gpu01", "mlx5_1/1")]),
+        ("network", "@drained", []),
+        ("storage", "gpu[01-02] state:hung", [("gpu01", "mount", "/home")]),
+        ("sources", "gpu[2-3]", ["ssh:gpu2"]),
     ],
 )
-def test_selectors_that_name_nothing(store: Store, text: str, what: str, hint: str) -> None:
+def test_in_other_tables_nodes_choose_what_is_on_them(store: Store, name: str, text: str, wanted: list[Any]) -> None:
+    assert found(store, name, text) == wanted
+
+
+def test_a_job_on_a_node_that_no_source_lists_is_found_by_its_name() -> None:
+    store = Store()
+    store.apply(queue("slurm:lab/jobs", job("7", node_names=("ghost3",), nodes="ghost3"), job("8")))
+    assert found(store, "jobs", "ghost[1-4]") == [("lab", "7")]
+
+
+def test_an_array_is_named_by_the_number_of_all_its_tasks() -> None:
+    store = Store()
+    store.apply(listing("slurm:lab/nodes", node("n1"), node("n2"), node("n3")))
+    store.apply(queue("slurm:lab/jobs", job("90_1", node_names=("n1",)), job("90_2", node_names=("n3",))))
+    assert found(store, "fleet", "@job:90") == ["n1", "n3"]
+    assert found(store, "fleet", "@job:90_2") == ["n3"]
+
+
+def test_nodes_called_by_their_whole_names_are_found_by_the_short_ones() -> None:
+    store = Store(lambda _cluster, name: name)
+    store.apply(listing("slurm:lab/nodes", node("gpu1.dc1.local"), node("10.0.0.1"), node("10")))
+    assert found(store, "fleet", "gpu[1-2]") == ["gpu1.dc1.local"]
+    assert found(store, "fleet", "10.0.0.[1-9]") == ["10.0.0.1"]
+
+
+def test_a_node_is_chosen_by_what_it_is_when_it_is_looked_at() -> None:
+    store = Store()
+    store.apply(listing("slurm:lab/nodes", node("n1")))
+    table = TABLES["fleet"]
+    keep = compile_filter("@drained", table)
+    assert not keep(table.row(View(store, NOW), "n1"))
+    store.apply(listing("slurm:lab/nodes", node("n1", state=NodeState.DRAINED)))
+    assert keep(table.row(View(store, NOW), "n1"))
+
+
+def test_groups_of_the_site_are_asked_for_where_that_is_allowed(store: Store) -> None:
+    asked = []
+
+    def groups(name: str) -> list[str]:
+        asked.append(name)
+        return ["gpu01", "gpu10"]
+
+    table = TABLES["fleet"]
+    keep = compile_filter("@site:big!gpu[10-11]", table, store, groups)
+    assert [key for key in table.rows(store) if keep(table.row(View(store, NOW), key))] == ["gpu01"]
+    assert asked == ["site:big"]
+    compile_filter("@drained @rack:r1", table, store, groups)
+    assert asked == ["site:big"], "what the store knows is not asked for"
+
+
+@pytest.mark.parametrize(
+    ("text", "what", "where", "hint"),
+    [
+        ("@state:drian", "no state is called drian", "@state:drian", "did you mean drain"),
+        ("@partition:gpus", "no partition is called gpus", "@partition:gpus", "did you mean gpu?"),
+        ("@partition:", "no partition is called ", "@partition:", "known: "),
+        ("@rack:nowhere", "no rack is called nowhere", "@rack:nowhere", "known: r1, r2"),
+        ("@job:1", "no job is called 1", "@job:1", "qd jobs"),
+        ("@cluster:x", "no cluster is called x", "@cluster:x", "known: lab"),
+        ("@drianed", "no group is called drianed", "@drianed", "did you mean @drained?"),
+        ("@", "no group is called", "@", "groups: @all, @up"),
+        ("@,", "no group is called", "@", ""),
+        ("@all!", "nodes are missing after !", "@all!", "gpu[01-16,20]"),
+        ("&gpu[1-2]", "nodes are missing before &", "&gpu[1-2]", ""),
+        ("gpu[01", "a bracket opens and never closes", "gpu[01, character 4", "gpu[01-16,20]"),
+        ("gpu[1-2]]", "a bracket closes that never opened", "gpu[1-2]], character 9", ""),
+        ("gpu[1-99999999]", "more than 100000 nodes", "gpu[1-99999999]", ""),
+        ("gpu[]", "an empty range", "gpu[], character 5", ""),
+        ("gpu*[1-2]", "has no *", "gpu*[1-2]", "~^gpu~"),
+        ("[\x1b]", "cannot stand in a nodeset", "character", ""),
+    ],
+)
+def test_nodes_that_cannot_be(store: Store, text: str, what: str, where: str, hint: str) -> None:
     with pytest.raises(UsageError) as caught:
-        select_nodes(text, store)
-    assert what in str(caught.value)
+        compile_filter(text, TABLES["fleet"], store)
+    assert what in caught.value.what
+    assert where in caught.value.where
     assert hint in caught.value.hint
+    assert str(caught.value).isprintable()
 
 
-def test_a_selector_may_be_empty_without_being_wrong(store: Store) -> None:
-    assert select_nodes("@maintenance", store) == []
+def test_what_a_store_without_nodes_does_not_know_may_still_come() -> None:
+    for text in ("@partition:gpu", "@rack:r1", "@job:1", "@cluster:x"):
+        compile_filter(text, TABLES["fleet"], Store())
+        compile_filter(text, TABLES["fleet"])

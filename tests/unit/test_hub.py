@@ -183,6 +183,30 @@ async def test_pause_stops_asking_and_lateness_too() -> None:
         await until(lambda: backend.asked > asked + 1 and rig.sent.samples("n1") > samples, "going on")
 
 
+async def test_what_was_not_asked_is_not_late_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("console.feed.status.LATE_GRACE_S", 0.5)
+    answers = asyncio.Event()
+    answers.set()
+
+    class Listing(ListingBackend):
+        async def inventory(self) -> Records:
+            await answers.wait()
+            return await super().inventory()
+
+    name = "slurm:lab/nodes"
+    async with Rig(Feeding(Listing(hosts()), "off")).running() as rig:
+        await until(lambda: rig.sent.states(name)[-1:] == [SourceState.OK], "live")
+        answers.clear()
+        rig.hub.pause(True)
+        seen_at = rig.sent.last(name).observed_at or 0.0
+        await until(lambda: time.time() - seen_at > 1.0, "a pause that would be silence")
+        rig.hub.pause(False)
+        resumed = time.time()
+        await until(lambda: rig.sent.last(name).state is SourceState.LATE, "silence counts from now on")
+        assert time.time() - resumed >= 0.5
+        answers.set()
+
+
 async def test_what_falls_silent_is_late(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("console.feed.status.LATE_GRACE_S", 0.05)
     stuck = asyncio.Event()

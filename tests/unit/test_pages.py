@@ -240,6 +240,28 @@ def test_node_page_says_where_values_come_from(view: View) -> None:
     assert sections[0].target(0) is None
 
 
+@pytest.mark.parametrize(
+    ("offset", "said"),
+    [
+        (10_800.2, "▲ 3h00m ahead of this one"),
+        (-86_400.0, "▲ 1d00h behind this one"),
+        (2.0, "▲ 2s ahead of this one"),
+        (-1.9, None),
+        (0.0, None),
+        (None, None),
+    ],
+)
+def test_a_clock_that_is_off_is_said(offset: float | None, said: str | None) -> None:
+    store = lab()
+    node = store.nodes["gpu01"]
+    assert node.sample is not None
+    node.sample = msgspec.structs.replace(node.sample, clock_offset_s=offset)
+    lines = [line for section in node_sections(View(store, NOW), "gpu01", 100) for line in section.lines]
+    found = [line for line in lines if line_text(line).startswith("its clock")]
+    assert [line_text(line).split(None, 2)[2] for line in found] == ([] if said is None else [said])
+    assert all(line[1].style == "warn" for line in found)
+
+
 def test_node_page_without_a_sample_says_why(view: View) -> None:
     assert "not measured: Permission denied (publickey)" in text_of(node_sections(view, "gpu2", 100))
     assert "no source measures this node" in text_of(node_sections(view, "cpu01", 100))

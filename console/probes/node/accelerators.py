@@ -2,14 +2,10 @@
 
 import os
 
-from console.probes.node import nvidia_smi
-from console.probes.node.amd import Amd
 from console.probes.node.base import Files, Worker
-from console.probes.node.habana import Habana
-from console.probes.node.nvml import Nvml
 
 NONE = "no NVIDIA, AMD or Habana device"
-NVIDIA_VENDOR = "0x10de"
+NVIDIA_VENDOR, AMD_VENDOR, HABANA_VENDOR = "0x10de", "0x1002", "0x1da3"
 
 
 def has_undriven_nvidia(files: Files) -> bool:
@@ -21,8 +17,26 @@ def has_undriven_nvidia(files: Files) -> bool:
     return False
 
 
+def has_amd(files: Files) -> bool:
+    """Whether a graphics device of AMD is here, driven or not."""
+    return any(
+        files.line("/sys/class/drm/%s/device/vendor" % name) == AMD_VENDOR for name in files.names("/sys/class/drm")
+    )
+
+
+def has_habana(files: Files) -> bool:
+    """Whether the driver has a Habana device here."""
+    return bool(files.names("/sys/class/habanalabs")) or any(
+        files.line("/sys/class/accel/%s/device/vendor" % name) == HABANA_VENDOR
+        for name in files.names("/sys/class/accel")
+    )
+
+
 class Accelerators:
-    """Finds the accelerators and reads them: NVML, else nvidia-smi; else AMD, else Habana."""
+    """Finds the accelerators and reads them: NVML, else nvidia-smi; else AMD, else Habana.
+
+    What reads them is imported when it is known to be of use: on a node everything is compiled at each start.
+    """
 
     def __init__(self, files: Files, load_nvml: "Callable[[], Any] | None") -> None:
         self._files = files
@@ -31,18 +45,29 @@ class Accelerators:
 
     def _choose(self, files: Files, load_nvml: "Callable[[], Any] | None") -> "Any":
         if load_nvml is not None:
+            from console.probes.node.nvml import Nvml
+
             return Nvml(files, load_nvml)
-        amd = Amd(files)
-        if amd.cards:
-            return amd
-        if Habana.present(files):
-            for folder in os.environ.get("PATH", "/usr/bin").split(":") + ["/usr/bin", "/opt/habanalabs/bin"]:
-                path = os.path.join(folder or ".", "hl-smi")
-                if os.access(path, os.X_OK):
-                    return Habana(path)
-            self._reason = "a Habana device, but no hl-smi to ask"
-        elif has_undriven_nvidia(files):
+        if has_amd(files):
+            from console.probes.node.amd import Amd
+
+            amd = Amd(files)
+            if amd.cards:
+                return amd
+        if has_habana(files):
+            return self._habana()
+        if has_undriven_nvidia(files):
             self._reason = "an NVIDIA GPU is on the bus, but its driver is not loaded"
+        return None
+
+    def _habana(self) -> "Any":
+        for folder in os.environ.get("PATH", "/usr/bin").split(":") + ["/usr/bin", "/opt/habanalabs/bin"]:
+            path = os.path.join(folder or ".", "hl-smi")
+            if os.access(path, os.X_OK):
+                from console.probes.node.habana import Habana
+
+                return Habana(path)
+        self._reason = "a Habana device, but no hl-smi to ask"
         return None
 
     @property
@@ -52,7 +77,9 @@ class Accelerators:
 
     def ask(self, now: float) -> "list[Worker]":
         """Start what is due and return what was started."""
-        if isinstance(self._way, Nvml) and self._way.library_missing:
+        if getattr(self._way, "library_missing", False):
+            from console.probes.node import nvidia_smi
+
             path = nvidia_smi.find()
             if path is not None:
                 self._way = nvidia_smi.NvidiaSmi(path, self._files)
@@ -66,12 +93,12 @@ class Accelerators:
 
     def rest(self) -> None:
         """End what reads by itself, until it is asked again."""
-        if isinstance(self._way, nvidia_smi.NvidiaSmi):
+        if hasattr(self._way, "rest"):
             self._way.rest()
 
     def end(self) -> None:
         """End the children, if there are any."""
-        if isinstance(self._way, (nvidia_smi.NvidiaSmi, Habana)):
+        if hasattr(self._way, "end"):
             self._way.end()
 
 

@@ -1,7 +1,6 @@
 """What every sensor needs: files below a root, text fit for a line of JSON, and threads that may hang."""
 
 import os
-import subprocess
 import threading
 import time
 
@@ -110,6 +109,8 @@ class Tool:
 
         A child that cannot be killed (it hangs in the driver) is waited for, so that there are never two.
         """
+        import subprocess  # a fifth of the start of every probe; few run a tool
+
         child = self._child = subprocess.Popen(
             [self._path] + arguments,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -201,5 +202,6 @@ class Worker:
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import subprocess  # noqa: F401 - used in a type comment
     from collections.abc import Callable
     from typing import Any  # noqa: F401 - used in a type comment

@@ -76,6 +76,11 @@ class ComputeApps:
             return "nvidia-smi has not named processes yet"
         return None if "uuid" in gpu else "nvidia-smi names processes by UUID, and this device has none"
 
+    def rest(self) -> None:
+        """End a call that runs; the next time that it may, it asks at once."""
+        self._tool.end()
+        self._worker.asked_at = None
+
     def end(self) -> None:
         """End a call that runs."""
         self._tool.end()

@@ -1,6 +1,6 @@
 """Habana accelerators through their tool, `hl-smi`."""
 
-from console.probes.node.base import Files, SensorError, Tool, Worker, portable
+from console.probes.node.base import SensorError, Tool, Worker, portable
 
 QUERY = (
     ("index", None),
@@ -59,14 +59,6 @@ class Habana:
     def __init__(self, path: str) -> None:
         self._tool = Tool(path, TIMEOUT_S)
         self._worker = Worker("hl-smi", self._read)
-
-    @staticmethod
-    def present(files: Files) -> bool:
-        """Whether the driver has a device here."""
-        return bool(files.names("/sys/class/habanalabs")) or any(
-            files.line("/sys/class/accel/%s/device/vendor" % name) == "0x1da3"
-            for name in files.names("/sys/class/accel")
-        )
 
     def _read(self) -> "dict[str, dict[str, Any]]":
         names = ",".join(name for name, _ in QUERY)

@@ -150,19 +150,22 @@ class NvidiaSmi:
         known = known_fields(self._help.run(["--help-query-gpu"])[1])
         self._fields = known or list(BASIC)
         self._left_out = unasked(self._fields, NEWER if known else UNSAID)
-        self._process = subprocess.Popen(
+        process = self._process = subprocess.Popen(
             [self._path, "--loop=%d" % LOOP_S] + arguments(self._fields),
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
         if self._resting:
-            self.end()
-        threading.Thread(target=self._listen, args=(self._process,), name="nvidia-smi", daemon=True).start()
+            process.kill()
+        threading.Thread(target=self._listen, args=(process,), name="nvidia-smi", daemon=True).start()
 
     def _listen(self, process: "subprocess.Popen[bytes]") -> None:
         assert process.stdout is not None
         for raw in process.stdout:
             line = raw.decode("utf-8", "replace").strip()
             row = parse_row(self._fields, line, self._left_out)
+            if process is not self._process:
+                # It was ended, and this is what it had said before.
+                continue
             if row is None:
                 self._last = line or self._last
             else:
@@ -182,11 +185,11 @@ class NvidiaSmi:
     def read(self, now: float, patience_s: float) -> "tuple[dict[str, dict[str, Any]], str | None]":
         """Return the GPUs by index, and why there are none."""
         if self._rows and now - self._rows_at <= 2 * LOOP_S + patience_s:
-            return {key: self._apps.add_to(row, now, patience_s) for key, row in self._rows.items()}, None
+            return {key: self._apps.add_to(row, now, patience_s) for key, row in list(self._rows.items())}, None
         reason = self._starter.error or ("nvidia-smi says: " + portable(self._last) if self._last else None)
         if self._rows:
             reason = reason or "nvidia-smi has fallen silent"
-            return {key: self._stale(row, reason) for key, row in self._rows.items()}, None
+            return {key: self._stale(row, reason) for key, row in list(self._rows.items())}, None
         return {}, reason or "nvidia-smi has not answered yet"
 
     @staticmethod
@@ -198,7 +201,8 @@ class NvidiaSmi:
         """End the children until it is asked again; what they said is of before."""
         self._resting = True
         self.end()
-        self._rows, self._last = {}, ""
+        self._apps.rest()
+        self._process, self._rows, self._last = None, {}, ""
         self._starter.asked_at = None
 
     def end(self) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Generic, Literal, TypeVar
 from console.errors import UsageError
 from console.render.cells import Align, Cell
 from console.render.view import View
-from console.store import Changes, Store
+from console.store import Changes, NodeView, Store
 from console.suggest import nearest
 
 Value = str | float | None
@@ -90,6 +90,8 @@ class Table(Generic[R]):
     is None."""
     text: Callable[[R], str]
     """All its text columns, joined by newlines: what a plain word is searched in."""
+    nodes: Callable[[R], Iterable[NodeView]]
+    """The nodes that a row is about or runs on: what NODES in a filter choose by."""
     default_sort: tuple[str, bool]
     """(column, descending)."""
     empty: str

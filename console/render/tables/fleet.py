@@ -357,6 +357,7 @@ TABLE: Table[FleetRow] = Table(
     row=row,
     changed=changed,
     text=_text,
+    nodes=lambda row: (row.node,),
     default_sort=("node", False),
     empty="no nodes yet",
 )

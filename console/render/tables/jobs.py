@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from console.model import Job, JobState, SourceState, source_name
@@ -91,6 +92,14 @@ def job_nodes(row: JobRow) -> list[NodeView]:
         if node is not None:
             found.append(node)
     return found
+
+
+def _all_nodes(row: JobRow) -> Iterator[NodeView]:
+    """Yield the nodes that it runs or ran on; of one that the store does not list no more than its name is known."""
+    store = row.view.store
+    for name in row.job.node_names:
+        key = store.key(row.job.cluster, name)
+        yield store.nodes.get(key) or NodeView(key)
 
 
 def utilization(row: JobRow) -> float | None:
@@ -278,6 +287,7 @@ TABLE: Table[JobRow] = Table(
     row=row,
     changed=changed,
     text=_text,
+    nodes=_all_nodes,
     default_sort=("state", True),
     empty="no jobs",
 )

@@ -166,6 +166,7 @@ TABLE: Table[LinkRow] = Table(
     row=row,
     changed=changed,
     text=_text,
+    nodes=lambda row: (row.node,),
     default_sort=("state", True),
     empty="no link measured yet",
 )

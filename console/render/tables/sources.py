@@ -10,7 +10,7 @@ from console.render.cells import Cell
 from console.render.glyphs import SOURCE_SIGNS
 from console.render.tables.base import Column, RowId, Table, by_name, natural_key
 from console.render.view import View
-from console.store import Changes, Store
+from console.store import Changes, NodeView, Store
 
 
 @dataclass(slots=True)
@@ -40,6 +40,13 @@ def changed(store: Store, changes: Changes) -> set[RowId]:
 def age(row: SourceRow) -> float | None:
     """Seconds since its last good answer."""
     return None if row.source.observed_at is None else row.view.now - row.source.observed_at
+
+
+def _nodes(row: SourceRow) -> tuple[NodeView, ...]:
+    """Return the one node that it speaks for; none for a source that speaks for many."""
+    source, store = row.source, row.view.store
+    node = None if source.node is None else store.nodes.get(store.key(source.cluster, source.node))
+    return () if node is None else (node,)
 
 
 def next_try(row: SourceRow) -> float | None:
@@ -158,6 +165,7 @@ TABLE: Table[SourceRow] = Table(
     row=row,
     changed=changed,
     text=_text,
+    nodes=_nodes,
     default_sort=("state", True),
     empty="no source yet",
 )

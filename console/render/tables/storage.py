@@ -227,6 +227,7 @@ TABLE: Table[StorageRow] = Table(
     row=row,
     changed=changed,
     text=_text,
+    nodes=lambda row: (row.node,),
     default_sort=("state", True),
     empty="no mount or disk measured yet",
 )

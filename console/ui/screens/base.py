@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, cast
 
 from textual.app import ComposeResult
@@ -133,8 +133,18 @@ class BaseScreen(Screen[None]):
 
     # ---- what is shown
 
+    def steps(self) -> Iterator[None]:
+        """Take what changed and show it, a few milliseconds at a time; begun a few times a second while on top."""
+        self.show()
+        yield
+
     def tick(self) -> None:
-        """Show what changed; called a few times a second while this screen is on top, and after an action."""
+        """Take what changed and show it, at once."""
+        for _ in self.steps():
+            pass
+
+    def show(self) -> None:
+        """Show what an action did: nothing else, so that the next key is not waited for."""
         self.header.sync()
         self.status.sync()
 

@@ -157,7 +157,7 @@ class Arranging:
         """Sort by a column; a `-` in front or `desc` behind it: from the greatest. UsageError."""
         words = argument.split()
         if not words:
-            raise UsageError("sort by which column?", hint=f"columns: {self._names()}")
+            raise UsageError("no column is named", "sort", f"columns: {self._names()}")
         name = words[0].lstrip("-+")
         self._screen.sort_by(name)
         if words[0][0] in "-+" or words[1:] in (["desc"], ["asc"]):
@@ -216,7 +216,7 @@ class Filtering:
         if argument:
             screen.set_filter(argument)
             if screen.filter_error is not None:
-                raise UsageError(screen.filter_error)
+                raise screen.filter_error
             return
         from console.ui.prompt import Prompt
 

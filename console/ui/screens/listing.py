@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from textual.widget import Widget
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from console.ui.heatmap import HeatMap
 
 SLICE_S = 0.003
-"""How long rows are sorted at a stretch, and how long keys then have the loop for themselves."""
+"""How long rows are sorted at a stretch."""
 ROOM_FOR_DETAILS = 32
 """Lines from which on the details are shown without being asked for."""
 
@@ -35,13 +34,15 @@ class ListScreen(BaseScreen):
         super().__init__(kind)
         self._columns = columns
         self.filter_text = ""
-        self.filter_error: str | None = None
+        self.filter_error: UsageError | None = None
         self.filter_history: list[str] = []
         self.wants_details: bool | None = None
         """What the user said; None: by the room."""
         self.zoomed = False
         self.in_details = False
         self._working = False
+        self._details_due = False
+        self._details_shown: tuple[object, ...] = ()
         self.handlers = (Motions(self), Marking(self), Arranging(self), Filtering(self))
 
     def body(self) -> Iterable[Widget]:
@@ -61,20 +62,36 @@ class ListScreen(BaseScreen):
 
     # ---- rows
 
-    def tick(self) -> None:
+    def steps(self) -> Iterator[None]:
         """Take what the store changed, and show it."""
         model = self.model
-        self.table.forget(model.pull())
+        touched = model.pull()
+        self.table.forget(touched)
         model.refresh_keys()
+        yield
         self.work()
+        self._show_table()
+        yield
+        super().show()
+        yield
+        yield from self.table.renew()
+        if self.cursor_id() in touched or self._details_wanted() != self._details_shown:
+            self._show_details()
+
+    def show(self) -> None:
+        """Show what an action did; the details follow when that is on the screen."""
+        self.work()
+        self._show_table()
+        super().show()
+        self._details_later()
+
+    def _show_table(self) -> None:
         self.table.note = self._note()
         self.show_rows()
         self.header.place = self._place()
-        self._show_details()
-        super().tick()
 
     def show_rows(self) -> None:
-        """Show what the model says now."""
+        """Show where the model's rows stand now."""
         self.table.update()
 
     def cursor_id(self) -> RowId | None:
@@ -99,7 +116,7 @@ class ListScreen(BaseScreen):
                     self.show_rows()
                     self.header.place = self._place()
                     self.header.sync()
-                await asyncio.sleep(SLICE_S)
+                await self.console_app.rest()
         finally:
             self._working = False
 
@@ -109,7 +126,7 @@ class ListScreen(BaseScreen):
         if self.model.busy:
             return (("reading ...", "muted"),)
         if self.filter_error is not None:
-            return ((self.filter_error, "bad"), ("esc clears the filter", "muted"))
+            return ((self.filter_error.in_one_line, "bad"), ("esc clears the filter", "muted"))
         if self.filter_text and self.model.total:
             return (
                 (f"no {self.model.table.noun} matches {self.filter_text}", "warn"),
@@ -177,8 +194,19 @@ class ListScreen(BaseScreen):
         """What stands over the details."""
         return self.table
 
+    def _details_later(self) -> None:
+        if not self._details_due:
+            self._details_due = True
+            self.call_after_refresh(self._show_details)
+
+    def _details_wanted(self) -> tuple[object, ...]:
+        """Return what the details hang on, besides the record itself."""
+        return self.cursor_id(), int(self.model.view.now), self.details.size, self.details_open
+
     def _show_details(self) -> None:
-        if not self.details_open:
+        self._details_due = False
+        self._details_shown = self._details_wanted()
+        if not self.details_open or not self.is_attached:
             return
         self.rule.title = self.detail_title()
         self.rule.sync()
@@ -208,7 +236,7 @@ class ListScreen(BaseScreen):
     def on_record_table_moved(self) -> None:
         """Show the details of another row from their beginning."""
         self.details.rewind()
-        self._show_details()
+        self._details_later()
         self.header.place = self._place()
         self.header.sync()
 
@@ -246,9 +274,9 @@ class ListScreen(BaseScreen):
 
         self.filter_text = text
         try:
-            predicate = compile_filter(text, self.model.table) if text.strip() else None
+            predicate = compile_filter(text, self.model.table, self.model.view.store) if text.strip() else None
         except UsageError as error:
-            self.filter_error = f"{error}. {error.hint}" if error.hint else str(error)
+            self.filter_error = error
             return
         self.filter_error = None
         self.model.filter_by(predicate)
@@ -260,7 +288,7 @@ class ListScreen(BaseScreen):
         self.table.active = not (self.in_details and self.details_open)
         self.details.active = not self.table.active
         self.refresh(layout=True)
-        self.call_after_refresh(self.tick)
+        self.call_after_refresh(self._show_details)
         self.call_after_refresh(self.repaint)
 
     def set_columns(self, names: tuple[str, ...] | None) -> None:
@@ -279,8 +307,8 @@ class ListScreen(BaseScreen):
             return
         self.set_filter(text)
         error = self.filter_error
-        hint = "words, field:value, field>80, !word, ~regex~"
-        self.console_app.explain((Cell(error, "bad") if error else Cell(hint, "muted"),))
+        hint = "words, field:value, field>80, !word, ~regex~, gpu[01-16], @drained"
+        self.console_app.explain((Cell(error.in_one_line, "bad") if error else Cell(hint, "muted"),))
         self.tick()
 
     def entered(self, sign: str, text: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Sequence
 from typing import Any
 
 from textual.widget import Widget
@@ -11,8 +11,10 @@ from console.errors import QuarterdeckError
 from console.model import LogChunk, LogStream
 from console.render import units
 from console.render.cells import Cell
+from console.render.training import Training, training_line
 from console.ui.live import LogReader
 from console.ui.logpane import LogPane
+from console.ui.panes import Rule
 from console.ui.prompt import Prompt
 from console.ui.screens.base import BaseScreen
 from console.ui.screens.handlers import Motions
@@ -81,7 +83,9 @@ class LogScreen(BaseScreen):
     def __init__(self, key: tuple[str, str]) -> None:
         super().__init__()
         self.pane = LogPane()
+        self.rule = Rule()
         self.history: list[str] = []
+        self._training = Training()
         self._key = key
         self._streams: tuple[LogStream, ...] = ()
         self._chosen = 0
@@ -90,8 +94,10 @@ class LogScreen(BaseScreen):
         self.handlers = (Reading(self), Motions(self))
 
     def body(self) -> Iterable[Widget]:
-        """Yield the lines."""
+        """Yield the lines, and under them how the training goes where they tell."""
         yield self.pane
+        self.rule.display = False
+        yield self.rule
 
     def on_mount(self) -> None:
         """Ask which outputs there are, and read the first."""
@@ -131,6 +137,7 @@ class LogScreen(BaseScreen):
         chunk = await reader.tail(TAIL_BYTES)
         pane.buffer.restart(chunk)
         pane.go(pane.count)
+        self._learn(pane.buffer.lines, anew=True)
         self._say(Cell("live", "ok"))
         async for piece in reader.follow(chunk):
             self._take(piece)
@@ -141,12 +148,23 @@ class LogScreen(BaseScreen):
         at_end = pane.at_end
         if piece.anew:
             pane.buffer.restart(piece)
+            self._learn(pane.buffer.lines, anew=True)
             self.console_app.say("the output begins anew", "warn")
         else:
-            pane.grown(-pane.buffer.append(piece))
+            before = len(pane.buffer.lines)
+            dropped = pane.buffer.append(piece)
+            pane.grown(-dropped)
+            self._learn(pane.buffer.lines[before - dropped :])
         if at_end or piece.anew:
             pane.go(pane.count)
         self.tick()
+
+    def _learn(self, lines: Sequence[str], *, anew: bool = False) -> None:
+        """Take what lines say of the training."""
+        if anew:
+            self._training = Training()
+        for line in lines:
+            self._training.take(line)
 
     # ---- moving and searching
 
@@ -233,8 +251,8 @@ class LogScreen(BaseScreen):
 
     # ---- what is shown
 
-    def tick(self) -> None:
-        """Say which output this is and whether it is live."""
+    def show(self) -> None:
+        """Say which output this is, whether it is live, and how the training goes."""
         buffer = self.pane.buffer
         which = f"{self._chosen + 1}/{len(self._streams)} " if len(self._streams) > 1 else ""
         name = self._streams[self._chosen].name if self._streams else "log"
@@ -245,7 +263,10 @@ class LogScreen(BaseScreen):
             self._state,
             Cell(size, "muted"),
         )
-        super().tick()
+        self.rule.title = training_line(self.console_app.view, self._training, self.size.width)
+        self.rule.display = bool(self.rule.title)
+        self.rule.sync()
+        super().show()
 
     def picture(self) -> str:
         """Return all lines that are loaded."""

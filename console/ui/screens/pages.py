@@ -44,10 +44,9 @@ class PageScreen(TextScreen):
             rows += [Row(line, target) for line, target in zip(section.lines, opens, strict=True)]
         return rows
 
-    def tick(self) -> None:
-        """Show what is known now."""
+    def on_mount(self) -> None:
+        """Say what it is about."""
         self.header.place = (Cell(f"{self.kind} ", "muted"), Cell(self.heading, "title"))
-        super().tick()
 
     def target(self) -> tuple[str, RowId] | None:
         """Return what the line under the cursor opens."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from textual.widget import Widget
 
@@ -38,11 +38,12 @@ class TextScreen(BaseScreen):
         """Return the lines for a width."""
         raise NotImplementedError
 
-    def tick(self) -> None:
+    def steps(self) -> Iterator[None]:
         """Show the lines as they are now."""
         if self.lines.size:
             self.lines.show(self.rows(max(self.lines.size.width - 3, 20)))
-        super().tick()
+        yield
+        yield from super().steps()
 
     def picture(self) -> str:
         """Return all lines as text."""
@@ -92,6 +93,8 @@ class HelpScreen(TextScreen):
                 ("util>80  mem<=100G  age<5m", "numbers, sizes, times"),
                 ("!idle", "not this"),
                 ("~^gpu0[12]~", "a regular expression"),
+                ("gpu[01-16,20]", "these nodes, or what is on them"),
+                ("@drained @partition:gpu @job:8812", "the nodes of a group, or what is on them"),
             )
         ]
         return rows
