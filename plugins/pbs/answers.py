@@ -34,7 +34,7 @@ def begin(answer: bytes, program: str) -> int:
     if answer[start : start + 1] != b"{":
         said = clean(answer[:300], limit=160)
         what = f"{program} printed something else than JSON: {said}" if said.strip() else f"{program} printed nothing"
-        raise BadAnswer(what, program, "PBS Pro 14 or newer is needed: its qstat knows -F json")
+        raise BadAnswer(what, program, "a PBS is needed whose commands know -F json")
     return start
 
 

@@ -12,7 +12,7 @@ from console.model import Cause, JobState
 from plugins.pbs.states import holds
 
 _PREFIX = re.compile(r"(Not Running|Can Never Run): *(.*)", re.DOTALL)
-_RAN = ("Job run at ", "Job Array Began at ")
+_RAN = ("Job run at ", "Job Array Began at ", "Job was sent for execution at ")
 """Begin comments that say since when and where a job runs, or ran, not why it waits."""
 _NOT_OVER = frozenset((JobState.RUNNING, JobState.COMPLETING, JobState.SUSPENDED, JobState.UNKNOWN))
 

@@ -78,7 +78,7 @@ def failure(program: str, status: int, stderr: bytes, where: str) -> SourceError
     if "cannot connect to server" in text:
         return Unreachable(f"pbs_server does not answer: {said}", where, DOWN_HINT)
     if "nvalid option" in text or "usage:" in lower:
-        return Unsupported(f"this {program} does not know what it is asked: {said}", where, "PBS Pro 14 or newer")
+        return Unsupported(f"this {program} does not know what it is asked: {said}", where, "newer client commands")
     return CommandFailed(f"{program} ended with status {status}: {said or 'no word'}", where, "run it by hand there")
 
 
