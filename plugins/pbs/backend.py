@@ -14,8 +14,9 @@ from console.slices import sliced
 from plugins.pbs import layout, logs, lookup
 from plugins.pbs.client import Client
 from plugins.pbs.commands import Commands
+from plugins.pbs.depend import Other, dependencies, resolved
 from plugins.pbs.doctor import examine
-from plugins.pbs.explain import Other, Situation, dependencies, explanation, reservation, resolved
+from plugins.pbs.explain import Situation, explanation, reservation
 from plugins.pbs.failures import NoProgram
 from plugins.pbs.jobs import JobReader
 from plugins.pbs.layout import Counters, Server
@@ -135,8 +136,8 @@ class PbsBackend:
         job = self._jobs.job(found.id, found.row, self._nodes.arrays.get(found.id, ()))
         _, server, _ = await self._look()
         queues = layout.queue_attributes((await self.client.look(self._commands.queues())).stdout)
-        waits_for = dependencies(job)
-        others = await self._named(tuple(each.id for each in waits_for))
+        named = dependencies(job)
+        others = await self._named(tuple(each.id for each in named))
         return explanation(
             Situation(
                 job=job,
@@ -145,7 +146,7 @@ class PbsBackend:
                 queue=queues.get(job.queue or "", {}),
                 nodes=await self._fresh_nodes(),
                 jobs=self._jobs.jobs,
-                dependencies=tuple(resolved(each, others) for each in waits_for),
+                dependencies=tuple(resolved(each, others) for each in named),
                 reservation=reservation(job.queue, self._reservations),
                 gpus=self.settings.gpus,
             )

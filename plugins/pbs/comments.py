@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 
 from console.model import Cause, JobState
+from plugins.pbs.depend import waits_for
 from plugins.pbs.states import holds
 
 _PREFIX = re.compile(r"(Not Running|Can Never Run): *(.*)", re.DOTALL)
@@ -25,11 +26,6 @@ def reason(comment: str | None, state: JobState, hold_types: str, depend: str | 
         waits = waits_for(depend) if depend else ""
         return f"depends on {waits}" if waits else comment or "; ".join(holds(hold_types)) or None
     return None if state in _NOT_OVER else comment
-
-
-def waits_for(depend: str) -> str:
-    """Return the part of a `depend` that this job waits for; `before…` makes others wait for it."""
-    return ",".join(part for part in depend.split(",") if not part.startswith("before"))
 
 
 def sentence(comment: str) -> tuple[bool, str]:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
 from console.model import Cause, Dependency, Event, Explanation, Job, JobState, Node, Reservation
-from plugins.pbs import comments, states, values
+from plugins.pbs import comments, depend, states, values
 from plugins.pbs.comments import Hit
 from plugins.pbs.fits import fits, none_fits
 from plugins.pbs.layout import Server
@@ -19,22 +16,10 @@ from plugins.pbs.rows import Row
 
 _WAITING = frozenset((JobState.PENDING, JobState.HELD))
 _RUNS = frozenset((JobState.RUNNING, JobState.COMPLETING, JobState.SUSPENDED))
-_DEPEND = re.compile(r"(\d+(?:\[\d*\])?(?:\.[A-Za-z0-9_-]+)*)(?:@\S+)?", re.ASCII)
-ESTIMATE = (
-    "PBS's scheduler, from the walltimes of what runs: earlier when jobs end early, later when others go before it"
-)
-NO_ESTIMATE = (
-    "PBS estimates the start of its top jobs only (backfill_depth), and of others where est_start_time_freq is set"
-)
+_QUEUE_STOPPED = "Queue not started."
+ESTIMATE = "PBS's scheduler, by the walltimes of what runs: earlier when jobs end early, later when others go before it"
+NO_ESTIMATE = "PBS estimates its top jobs only (backfill_depth), and all waiting ones where est_start_time_freq is set"
 NO_POSITION = "PBS has no fixed order: its scheduler sorts the jobs anew in each cycle"
-
-
-@dataclass(slots=True, frozen=True)
-class Other:
-    """A job that another one waits for."""
-
-    name: str
-    state: JobState
 
 
 @dataclass(slots=True, frozen=True)
@@ -64,10 +49,8 @@ def explanation(now: Situation) -> Explanation:
     missing = dict[str, str]()
     if waits:
         missing["position"] = NO_POSITION
-        missing["priority"] = (
-            f"{NO_POSITION}; the Priority of the job is {_or_none(job.priority)}, that of its queue "
-            + (_or_none(values.whole(now.queue.get("Priority"))))
-        )
+        queue = _or_none(values.whole(now.queue.get("Priority")))
+        missing["priority"] = f"{NO_POSITION}; Priority of the job: {_or_none(job.priority)}, of its queue: {queue}"
         if at is None:
             missing["expected_start_at"] = NO_ESTIMATE
         if not now.nodes:
@@ -99,7 +82,7 @@ def _causes(now: Situation) -> tuple[list[Cause], list[Hit]]:
     """Return what keeps the job, the deciding one first, and the limits among them."""
     job = now.job
     if job.state not in _WAITING:
-        return _ending(job), []
+        return _ending(job) + _waiting_tasks(job, now.row), []
     found: list[Cause] = []
     hits: list[Hit] = []
     if job.state is JobState.HELD:
@@ -112,7 +95,7 @@ def _causes(now: Situation) -> tuple[list[Cause], list[Hit]]:
     if job.state is JobState.PENDING and job.comment and job.reason:
         reading = comments.read(job.comment)
         hits += [reading.hit] if reading.hit else []
-        if not any(cause.code == reading.cause.code for cause in found):
+        if reading.cause.code != _QUEUE_STOPPED or not found:
             found.append(reading.cause)
     if job.state is JobState.PENDING and (nobody := none_fits(now.row, now.nodes, now.gpus)):
         found.append(nobody)
@@ -122,39 +105,26 @@ def _causes(now: Situation) -> tuple[list[Cause], list[Hit]]:
     return found, hits
 
 
+def _waiting_tasks(job: Job, row: Row) -> list[Cause]:
+    """Return why tasks of an array wait while others run; PBS gives no reason for a single one."""
+    if job.array is None or job.state not in _RUNS or not job.array.pending:
+        return []
+    at_once = values.count(row.at_once)
+    if at_once is not None and job.array.running >= at_once:
+        return [comments.read("Number of concurrent running subjobs limit reached").cause]
+    text = f"{job.array.pending} of its {job.array.tasks} tasks wait until there is room for one more"
+    return [Cause(code=f"Queued:{job.array.pending}", text=text)]
+
+
 def _held(now: Situation) -> list[Cause]:
-    waits = comments.waits_for(now.job.dependency or "")
-    found = [_dependency(each) for each in now.dependencies] if waits else []
+    found = [depend.cause(each) for each in now.dependencies]
     for letter in values.text(now.row.holds) or "":
-        if letter == "s" and waits:
+        if letter == "s" and found:
             continue  # PBS holds it so itself, for the dependency
         for text in states.holds(letter):
             step = f"qrls -h {letter} {now.job.id}" if letter in "uos" else ""
             found.append(Cause(code=f"Hold_Types={letter}", text=text, next_step=step))
     return found
-
-
-def _dependency(each: Dependency) -> Cause:
-    name = f"{each.id} ({each.name})" if each.name else each.id
-    how = {
-        "afterok": "to end well",
-        "afternotok": "to end with an error",
-        "afterany": "to end",
-        "after": "to start",
-        "on": "to be let go by others",
-    }.get(each.condition, f"({each.condition})")
-    text = f"it waits for job {name} {how}"
-    step = f"qalter -W depend= JOB lets it go without waiting; look at the other one: {each.id}"
-    if each.state is not None:
-        text += f", which is {each.state.value}"
-        over = each.state not in (*_WAITING, *_RUNS, JobState.UNKNOWN)
-        if (
-            over
-            and (each.state is JobState.COMPLETED) != (each.condition != "afternotok")
-            and each.condition != "afterany"
-        ):
-            step = "that will never be: delete this job, or take the dependency away (qalter -W depend=)"
-    return Cause(code=f"{each.condition}:{each.id}", text=text, next_step=step)
 
 
 def _not_yet(row: Row) -> Cause:
@@ -166,21 +136,21 @@ def _not_yet(row: Row) -> Cause:
 def _around(now: Situation) -> list[Cause]:
     """Return what keeps everybody: a reservation that has not begun, a queue that starts nothing, no scheduling."""
     found: list[Cause] = []
-    reservation = now.reservation
-    if reservation is not None and reservation.state not in ("running", None):
-        text = f"its queue is the reservation {reservation.name}, which is {reservation.state}"
-        found.append(
-            Cause(code=f"reservation {reservation.name}", text=text, next_step="it can start when that begins")
-        )
-    elif values.yes(now.queue.get("started")) is False:
-        stopped = comments.read("Not Running: Queue not started.").cause
-        code = "Queue not started."
-        found.append(msgspec.structs.replace(stopped, code=code))
+    if values.yes(now.queue.get("started")) is False:
+        found.append(_stopped(now.reservation))
     if now.server.counters.scheduling is False:
         text = "scheduling is off on the whole server: nothing starts"
         step = "a manager of PBS turns it on: qmgr -c 'set server scheduling = True'"
         found.append(Cause(code="scheduling = False", text=text, next_step=step))
     return found
+
+
+def _stopped(reservation: Reservation | None) -> Cause:
+    """Return what a queue that starts nothing waits for; that of a reservation is started when it begins."""
+    if reservation is None:
+        return comments.read(_QUEUE_STOPPED).cause
+    text = f"its queue is that of the reservation {reservation.name}, which has not begun ({reservation.state})"
+    return Cause(code=f"reservation {reservation.name}", text=text, next_step="it can start when that begins")
 
 
 def _ending(job: Job) -> list[Cause]:
@@ -214,7 +184,7 @@ def _summary(job: Job, causes: list[Cause]) -> str:
     if job.state in _RUNS:
         where = f" on {job.nodes}" if job.nodes else ""
         verb = "is suspended" if job.state is JobState.SUSPENDED else "runs"
-        return f"It {verb}{where}."
+        return f"It {verb}{where}{f'; {causes[0].text}' if causes else ''}."
     if job.state is JobState.UNKNOWN:
         return f"PBS says its state is {job.scheduler_state or 'not known'}."
     first = causes[0].text
@@ -239,7 +209,7 @@ def _start(now: Situation) -> tuple[float | None, str | None]:
 def _events(row: Row, job: Job) -> tuple[Event, ...]:
     """Return what happened, in order: what PBS keeps of it."""
     runs = values.count(row.run_count) or 0
-    again = f" (for the {runs}. time)" if runs > 1 else ""
+    again = f", for the {runs}. time," if runs > 1 else ""
     found = [
         (values.time_at(row.ctime), "submitted"),
         (values.time_at(row.qtime), f"queued in {job.queue}"),
@@ -252,21 +222,6 @@ def _events(row: Row, job: Job) -> tuple[Event, ...]:
 
 def _when(event: tuple[float | None, str]) -> float:
     return event[0] or 0.0
-
-
-def dependencies(job: Job) -> tuple[Dependency, ...]:
-    """Return the jobs that a job waits for, as it names them: `afterok:0.pbs01@pbs01:5.pbs01@pbs01,afterany:7`."""
-    found: list[Dependency] = []
-    for part in comments.waits_for(job.dependency or "").split(","):
-        condition, *ids = part.split(":")
-        found += [Dependency(id=match[1], condition=condition) for each in ids if (match := _DEPEND.fullmatch(each))]
-    return tuple(found)
-
-
-def resolved(dependency: Dependency, others: Mapping[str, Other]) -> Dependency:
-    """Return a dependency with what is known of the other job."""
-    other = others.get(dependency.id)
-    return dependency if other is None else msgspec.structs.replace(dependency, name=other.name, state=other.state)
 
 
 def reservation(queue: str | None, known: tuple[Reservation, ...]) -> Reservation | None:

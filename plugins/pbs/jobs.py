@@ -170,7 +170,7 @@ class JobReader:
             work_dir=word(row.variables.work_dir if isinstance(row.variables, Variables) else row.job_dir),
             exit_code=None if waiting or active else exit_status,
             detail=self._detail(row, asked, exit_status),
-            missing=_NOTHING if asked.walltime_s is not None else _NO_LIMIT,
+            missing=_missing(asked.walltime_s is not None, bool(names) or not running),
         )
 
     def _word(self, value: Any) -> str | None:
@@ -237,6 +237,11 @@ def _array(job_id: str, row: Row) -> ArrayPart:
         counts.update({name: int(number) for name, number in _ARRAY_COUNT.findall(row.array_state)})
     running = counts["Running"] + counts["Exiting"]
     return ArrayPart(id=job_id, tasks=sum(counts.values()), running=running, pending=counts["Queued"])
+
+
+def _missing(limited: bool, placed: bool) -> dict[str, str]:
+    found = _NOTHING if limited else _NO_LIMIT
+    return found if placed else {**found, "nodes": "pbsnodes tells where tasks of an array run: with the next listing"}
 
 
 def _expected(row: Row) -> float | None:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from console.errors import CommandFailed, ConnectionLost, Denied, NoSuchJob, SourceError, Unreachable, Unsupported
 from console.model import Dependency, Explanation, Job, JobState, LogStream, Node, NodeState, Reservation
 from plugins.pbs import comments, failures, fits, layout, logs, rows
-from plugins.pbs.explain import Other, Situation, dependencies, explanation, reservation, resolved
+from plugins.pbs.depend import Other, dependencies, resolved
+from plugins.pbs.explain import Situation, explanation, reservation
 from plugins.pbs.jobs import JobReader
 from plugins.pbs.layout import Server
 from plugins.pbs.lookup import Found
@@ -134,6 +135,14 @@ def test_a_job_that_asks_for_more_hosts_than_there_are() -> None:
     assert any("large enough" in cause.text and cause.nodes == 0 for cause in explained(large).causes)
 
 
+def test_tasks_that_wait_while_others_run() -> None:
+    told = explained(found("03_mixed/qstat_f_json.json", "3[].pbs01"))
+    assert told.summary == "It runs; 2 of its 6 tasks wait until there is room for one more."
+    told = explained(found("03_mixed/qstat_f_json.json", "4[].pbs01"))
+    assert "as it allows itself" in told.causes[0].text
+    assert "max_run_subjobs" in told.causes[0].next_step
+
+
 def test_a_job_in_a_stopped_queue_has_one_cause() -> None:
     told = explained(found("03_mixed/qstat_f_json.json", "10.pbs01"))
     assert [cause.code for cause in told.causes] == ["Queue not started."]
@@ -217,7 +226,7 @@ def test_a_job_of_a_reservation_waits_for_its_beginning() -> None:
     known = (Reservation(name="R9.pbs01", cluster="lab", state="confirmed", starts_at=1795490000.0),)
     job = made("1.s", {"job_state": "Q", "queue": "R9", "comment": "Not Running: Queue not started."})
     told = explained(job, queue={"started": "False"}, reservation=reservation("R9", known))
-    assert told.causes[0].code == "reservation R9.pbs01"
+    assert [cause.code for cause in told.causes] == ["reservation R9.pbs01"]
     assert told.expected_start_at == 1795490000
     assert reservation("gpu", known) is None
 
