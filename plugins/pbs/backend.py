@@ -117,7 +117,8 @@ class PbsBackend:
         """Return all jobs the first time and every ten minutes, else what changed. Raises SourceError."""
         now, server, cost = await self._look()
         if not self._wanted(Table.JOBS, now, server.counters):
-            return Records(requests=cost, detail=self._detail("qstat", server))
+            moved = self._jobs.place(self._nodes.arrays)
+            return Records(jobs=moved, requests=cost, detail=self._detail("qstat", server))
         answer = (await self.client.list(self._commands.jobs())).stdout
         listing = await sliced(self._jobs.read(answer, self._nodes.arrays))
         whole = self._whole_due(Table.JOBS, now)

@@ -12,6 +12,8 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import msgspec
+
 from console.errors import BadAnswer
 from console.model import ArrayPart, Job, JobState
 from console.text import clean
@@ -71,6 +73,18 @@ class JobReader:
     def get(self, job_id: str) -> Job | None:
         """Return a job of the last answer."""
         return self._jobs.get(job_id)
+
+    def place(self, arrays: Mapping[str, tuple[str, ...]]) -> tuple[Job, ...]:
+        """Take where tasks of arrays run now; return the arrays of the last answer for which that changed."""
+        moved: list[Job] = []
+        for job_id, hosts in arrays.items():
+            job = self._jobs.get(job_id)
+            if job is not None and job.node_names != hosts:
+                missing = {name: why for name, why in job.missing.items() if name != "nodes"}
+                job = msgspec.structs.replace(job, node_names=hosts, nodes=values.fold(hosts), missing=missing)
+                self._jobs[job_id] = job
+                moved.append(job)
+        return tuple(moved)
 
     def read(self, answer: bytes, arrays: Mapping[str, tuple[str, ...]] = _NOTHING) -> Slices:
         """Read one answer: yields between slices, returns the Listing.

@@ -172,6 +172,20 @@ async def test_hosts_of_arrays_come_from_the_list_of_hosts(backend: PbsBackend) 
     assert sweep.node_names == ("gpu003", "gpu004", "gpu006")
 
 
+async def test_hosts_of_arrays_that_come_later_cost_no_request(script: Script, site: Site, backend: PbsBackend) -> None:
+    jobs = await backend.jobs()
+    sweep = next(job for job in jobs.jobs if job.id == "3[].pbs01")
+    assert sweep.nodes is None
+    assert "pbsnodes" in sweep.missing["nodes"]
+    await backend.inventory()
+    script.take()
+    jobs = await backend.jobs()
+    assert script.take() == []
+    assert {job.id: job.nodes for job in jobs.jobs} == {"3[].pbs01": "gpu[003-004,006]", "4[].pbs01": "gpu003"}
+    assert "nodes" not in jobs.jobs[0].missing
+    assert (await backend.jobs()).jobs == ()
+
+
 async def test_nothing_is_listed_while_nothing_changed(script: Script, site: Site, backend: PbsBackend) -> None:
     await both(backend)
     script.take()
