@@ -131,9 +131,9 @@ class Commands:
         letters = ["%i", "%r", "%Y", *(letter for _, *two in PRIORITY_FACTORS for letter in two if letter), "%T"]
         return self._command("sprio", "--noheader", "--local", "--jobs", job_id, "--format", SEPARATOR.join(letters))
 
-    def limits(self, user: str, account: str, qos: str) -> list[str]:
-        """Show limits and usage of a user, an account and those above it, and a QOS, as slurmctld holds them."""
-        names = [f"{key}={name}" for key, name in (("users", user), ("accounts", account), ("qos", qos)) if name]
+    def limits(self, owner: str, name: str) -> list[str]:
+        """Show limits and usage of a QOS (`owner` QOS) or of an account and its users (Assoc), as slurmctld counts."""
+        names = (f"qos={name}", "flags=qos") if owner == "QOS" else (f"accounts={name}", "flags=assoc")
         return self._command("scontrol", "--local", "--oneliner", "show", "assoc_mgr", *names)
 
     def licenses(self) -> list[str]:

@@ -12,7 +12,6 @@ from console.transport.base import Completed
 from plugins.slurm import gres
 from plugins.slurm.commands import PRIORITY_FACTORS, SEPARATOR
 from plugins.slurm.failures import words
-from plugins.slurm.limits import LimitCode
 
 
 @dataclass(slots=True, frozen=True)
@@ -89,14 +88,9 @@ def licenses(answer: bytes, asked: str) -> tuple[Limit, ...]:
 # ---- limits of QOS and associations
 
 
-def why_no_limits(done: Completed) -> str:
-    """Return why `limits` found nothing."""
+def why_no_limits(done: Completed, job: Job) -> str:
+    """Return why no limit was found in the answer."""
     if done.exit_status != 0:
         return f"slurmctld does not tell: {said(done)}"
-    return "slurmctld tells no such limit to this user"
-
-
-def limits(answer: bytes, job: Job, code: LimitCode | None) -> tuple[Limit, ...]:
-    """Return the limits that a reason names."""
-    del answer, job, code
-    return ()
+    of = f"QOS {job.qos} and account {job.account}"
+    return f"not among those of {of}: it is one of a QOS of the partition, or of an account above, or hidden from you"

@@ -11,7 +11,7 @@ from console.plugin import LogReader, Site
 from console.text import clean
 from console.transport.base import Completed, Transport
 from console.transport.files import find_file
-from plugins.slurm import commands, facts, outputs, parse, queueing
+from plugins.slurm import commands, facts, outputs, parse, queueing, usage
 from plugins.slurm.client import Client
 from plugins.slurm.commands import HISTORY_FIELDS, OUTPUT_FIELDS
 from plugins.slurm.details import FIELDS, Detail, JobId, choose, details, history, job_id
@@ -132,14 +132,17 @@ class Questions:
 
     async def _ask_limits(self, detail: Detail, around: Surroundings) -> None:
         job = detail.job
-        argv = self._client.commands.limits(job.user or "", job.account or "", job.qos or "")
-        done = await self._round_off("limits", argv, around)
+        code = meaning(job.reason or "None").limit
+        name = job.qos if code is not None and code.owner == "QOS" else job.account
+        if code is None or not name:
+            around.missing["limits"] = "Slurm does not say which limit it is"
+            return
+        done = await self._round_off("limits", self._client.commands.limits(code.owner, name), around)
         if done is not None:
             self._client.charge(commands.LIMITS_COST)
-            code = meaning(job.reason or "").limit
-            around.limits = facts.limits(done.stdout, job, code)
+            around.limits = usage.limits(done.stdout, job, code, self._settings.gres)
             if not around.limits:
-                around.missing["limits"] = facts.why_no_limits(done)
+                around.missing["limits"] = facts.why_no_limits(done, job)
 
     async def _ask_licenses(self, detail: Detail, around: Surroundings) -> None:
         done = await self._round_off("limits", self._client.commands.licenses(), around)
