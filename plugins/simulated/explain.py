@@ -27,9 +27,15 @@ _WAITING = (JobState.PENDING, JobState.HELD)
 _TEXTS = {
     "Priority": ("jobs with a higher priority come first", "wait, or ask for less so that it fits into a gap"),
     "Resources": ("it is next, and what it asks for is not free at once", "wait until running jobs end"),
-    "QOSMaxGRESPerUser": ("its owner holds as many GPUs as its QOS allows", "wait until one of the owner's jobs ends"),
-    "AssocGrpGRES": ("its account holds as many GPUs as it may", "wait until jobs of the account end"),
-    "QOSMaxJobsPerUserLimit": ("its owner runs as many jobs as its QOS allows", "wait until one of them ends"),
+    "QOSMaxGRESPerUser": (
+        "with it, its owner would hold more GPUs than its QOS allows",
+        "wait until one of the owner's jobs ends",
+    ),
+    "AssocGrpGRES": ("with it, its account would hold more GPUs than it may", "wait until jobs of the account end"),
+    "QOSMaxJobsPerUserLimit": (
+        "with it, its owner would run more jobs than its QOS allows",
+        "wait until one of them ends",
+    ),
     "Dependency": ("another job must end before it", "nothing, while that one runs"),
     "DependencyNeverSatisfied": ("the job that it depends on has failed", "cancel it, or drop the dependency"),
     "BeginTime": ("the earliest start that was asked for has not come", "wait"),
@@ -93,7 +99,7 @@ def _priority(job: Job, sim: SimJob, tick: int) -> tuple[PriorityPart, ...]:
 
 
 def _limits(sim: SimJob, reason: str, jobs: Iterable[SimJob]) -> tuple[Limit, ...]:
-    """Return the limit that a reason names, set to what is used now: the simulation has no other."""
+    """Return the limit that a reason names, one that the job just does not keep: the simulation has no other."""
     running = [job for job in jobs if job.state is JobState.RUNNING]
     own = [job for job in running if job.user == sim.user]
     if reason == "QOSMaxJobsPerUserLimit":
@@ -106,7 +112,7 @@ def _limits(sim: SimJob, reason: str, jobs: Iterable[SimJob]) -> tuple[Limit, ..
         scope, resource, used, asked = f"account {sim.account}", "gpu", gpus, sim.gpus
     else:
         return ()
-    return (Limit(scope=scope, resource=resource, used=used, limit=used, asked=asked),)
+    return (Limit(scope=scope, resource=resource, used=used, limit=max(used, asked // 2), asked=asked),)
 
 
 def _fits(sim: SimJob, world: World) -> Iterable[Fit]:
