@@ -29,7 +29,7 @@ _TEXTS = {
     "Resources": ("it is next, and what it asks for is not free at once", "wait until running jobs end"),
     "QOSMaxGRESPerUser": (
         "with it, its owner would hold more GPUs than its QOS allows",
-        "wait until one of the owner's jobs ends",
+        "wait until one of them ends",
     ),
     "AssocGrpGRES": ("with it, its account would hold more GPUs than it may", "wait until jobs of the account end"),
     "QOSMaxJobsPerUserLimit": (

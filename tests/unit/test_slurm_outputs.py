@@ -54,8 +54,10 @@ def test_without_a_name_a_job_writes_slurms_own() -> None:
 
 
 def test_without_a_name_a_task_of_an_array_writes_another_one_than_squeue_says() -> None:
-    facts = {"JobID": "7", "ArrayJobID": "7", "ArrayTaskID": "3"}
-    (only,) = outputs(job("7_3", STDOUT="/work/slurm-7.out", STDERR="/work/slurm-7.out", **facts), "n1")
+    task = job(
+        "7_3", JobID="7", ArrayJobID="7", ArrayTaskID="3", STDOUT="/work/slurm-7.out", STDERR="/work/slurm-7.out"
+    )
+    (only,) = outputs(task, "n1")
     assert only.path == "/work/slurm-7_3.out"
 
 
