@@ -54,7 +54,8 @@ def find(jobs: dict[int, SimJob], job_id: str) -> SimJob | None:
     array = jobs.get(int(head)) if head.isdigit() else None
     if not task:
         return array
-    return next((job for job in jobs.values() if job.id == job_id), array)
+    started = next((job for job in jobs.values() if job.id == job_id), None)
+    return array if started is None and array is not None and array.tasks else started
 
 
 def explanation(job: Job, sim: SimJob, world: World, asked: str, origin: float) -> Explanation:
