@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Generator
+from collections.abc import Awaitable
 from typing import TypeVar
 
 from console.errors import BadAnswer, Denied, Unsupported
@@ -21,6 +21,7 @@ from plugins.slurm.jobs import JobReader
 from plugins.slurm.parse import Config, Controller, Counters, NodeReader, Place
 from plugins.slurm.questions import Questions
 from plugins.slurm.settings import SlurmSettings
+from plugins.slurm.slices import sliced
 
 PERIOD_S = 4.0
 """How often we look whether something changed: with one look for jobs and nodes together, 15 requests a minute.
@@ -53,17 +54,6 @@ async def _together(first: Awaitable[T], second: Awaitable[U]) -> tuple[T, U]:
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
-
-
-async def sliced(steps: Generator[None, None, T]) -> T:
-    """Run a generator to its end, letting the event loop breathe after each step; return its value."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            result: T = end.value
-            return result
-        await asyncio.sleep(0)
 
 
 class SlurmBackend:

@@ -23,6 +23,7 @@ from console.model import (
 from console.text import clean
 from plugins.slurm import fits, queueing
 from plugins.slurm.details import Detail, ended_with
+from plugins.slurm.queueing import Company
 from plugins.slurm.reasons import Kind, Meaning, ending, meaning
 
 BACKFILL = "the backfill scheduler, if nothing ends early and nobody more important comes"
@@ -34,8 +35,8 @@ _RUNNING = (JobState.RUNNING, JobState.COMPLETING, JobState.SUSPENDED)
 class Surroundings:
     """What is known besides the job itself."""
 
-    jobs: Mapping[str, Job] | None = None
-    """All jobs by id, as listed last; None: not listed yet."""
+    company: Company | None = None
+    """The jobs that matter to it, out of the listing; None: not listed yet, or of no matter."""
     nodes: Sequence[Node] | None = None
     queues: tuple[Queue, ...] = ()
     reservations: tuple[Reservation, ...] = ()
@@ -86,10 +87,10 @@ def _waiting(detail: Detail, asked: str, around: Surroundings) -> Explanation:
     position = None
     if not queueing.competes(job):
         missing["position"] = "it does not stand in the queue before that has changed"
-    elif around.jobs is None:
+    elif around.company is None:
         missing["position"] = "the jobs are not listed yet"
     else:
-        position = queueing.place(job, around.jobs.values())
+        position = around.company.before + 1
     causes = (_cause(job, means, around), *_nodes_short(means, wanted, found))
     return Explanation(
         cluster=job.cluster,
@@ -186,7 +187,7 @@ def _why_no_estimate(means: Meaning) -> str:
 def _own_limits(job: Job, means: Meaning, around: Surroundings) -> tuple[Limit, ...]:
     """Return the limits that are known without asking: of the array and of the partition."""
     if means.code == "JobArrayTaskLimit" and job.array is not None:
-        family = [one for one in (around.jobs or {}).values() if one.array and one.array.id == job.array.id]
+        family = around.company.array if around.company is not None else []
         at_once = next((said for one in (job, *family) if (said := one.detail.get("tasks at once"))), None)
         runs = sum(one.array.running for one in family if one.array) if family else None
         limit = float(at_once) if at_once and at_once.isdigit() else None
@@ -206,9 +207,8 @@ def _own_limits(job: Job, means: Meaning, around: Surroundings) -> tuple[Limit, 
 
 
 def _dependencies(job: Job, around: Surroundings) -> tuple[Dependency, ...]:
-    if job.dependency is None:
-        return ()
-    return queueing.dependencies(job, {**(around.jobs or {}), **around.ended})
+    company = around.company or Company()
+    return queueing.dependencies(job.dependency, {**company.needed, **around.ended}, company.namesakes)
 
 
 # ---- a job that runs or ended

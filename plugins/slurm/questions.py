@@ -20,6 +20,7 @@ from plugins.slurm.jobs import JobReader
 from plugins.slurm.parse import NodeReader
 from plugins.slurm.reasons import Kind, meaning
 from plugins.slurm.settings import AddressRule, SlurmSettings
+from plugins.slurm.slices import sliced
 
 MOST_DEPENDENCIES = 50
 """Of the jobs that one waits for and that are listed no longer, how many are asked about."""
@@ -98,12 +99,13 @@ class Questions:
         """Return why a job is where it is. Raises NoSuchJob, SourceError; what only rounds it off may be missing."""
         detail = await self.detail(text)
         around = Surroundings(
-            jobs={job.id: job for job in self._jobs.listed} if self._jobs.seen else None,
             nodes=tuple(self._nodes.listed) or None,
             queues=layout.queues,
             reservations=layout.reservations or (),
         )
         if outputs.waits(detail):
+            if self._jobs.seen:
+                around.company = await sliced(queueing.company(detail.job, tuple(self._jobs.listed)))
             await asyncio.gather(*self._company(detail, around))
         return explanation(detail, text, around)
 
@@ -115,7 +117,8 @@ class Questions:
             asked.append(self._ask_limits(detail, around))
         elif means.code == "Licenses":
             asked.append(self._ask_licenses(detail, around))
-        if ids := queueing.unknown(detail.job.dependency, around.jobs or {}):
+        company = around.company or queueing.Company()
+        if ids := queueing.unknown(detail.job.dependency, company.needed):
             asked.append(self._ask_dependencies(ids[:MOST_DEPENDENCIES], around))
         return asked
 

@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from console.model import Dependency, Job, JobState
 from plugins.slurm.reasons import Kind, meaning
 
+SLICE_JOBS = 2000
+"""How many jobs are looked at between two breaths of the event loop: some milliseconds."""
 _ONE = re.compile(r"([a-z]+)(?::([^()]*))?(?:\([^()]*\))?")
 _STILL_THERE = (JobState.PENDING, JobState.HELD, JobState.RUNNING, JobState.SUSPENDED)
+
+
+@dataclass(slots=True)
+class Company:
+    """The other jobs that matter to one that waits."""
+
+    before: int = 0
+    """How many compete with it and come first; every waiting task of an array counts."""
+    needed: dict[str, Job] = field(default_factory=dict)
+    """The jobs of its dependency, by the id that stands there."""
+    namesakes: list[Job] = field(default_factory=list)
+    """Of the same user and name, submitted before, and still there: what a singleton waits for."""
+    array: list[Job] = field(default_factory=list)
+    """The listed parts of its own array."""
 
 
 @lru_cache(maxsize=4096)
@@ -24,32 +41,80 @@ def competes(job: Job) -> bool:
     return job.state is JobState.PENDING and _competes(job.reason)
 
 
-def place(job: Job, jobs: Iterable[Job]) -> int:
-    """Return the place of a job in its partition's queue, from 1: after all that compete with a higher priority.
+def company(job: Job, jobs: Iterable[Job]) -> Generator[None, None, Company]:
+    """Look through the listing once: yields between slices, returns what was found."""
+    found = Company()
+    own = _Own(job)
+    for count, other in enumerate(jobs):
+        if count % SLICE_JOBS == SLICE_JOBS - 1:
+            yield
+        if other.state is JobState.PENDING and own.comes_after(other):
+            found.before += other.array.pending if other.array is not None else 1
+        if own.needs and (name := own.need(other)) is not None:
+            known = found.needed.get(name)
+            if known is None or other.id == name or (known.id != name and known.state not in _STILL_THERE):
+                found.needed[name] = other
+        if other.array is not None and other.array.id == own.array:
+            found.array.append(other)
+        if own.alone and own.is_namesake(other):
+            found.namesakes.append(other)
+    return found
 
-    Every waiting task of an array counts; of the same priority the older job comes first, as Slurm sorts them.
-    """
-    queues = set((job.queue or "").split(","))
-    family, own, priority = _family(job.id), _number(job.id), job.priority or 0
-    before = 0
-    for other in jobs:
-        if other.state is not JobState.PENDING or other.priority is None or other.priority < priority:
-            continue
-        if other.priority == priority and _number(other.id) >= own:
-            continue
-        if not queues.isdisjoint((other.queue or "").split(",")) and _family(other.id) != family and competes(other):
-            before += other.array.pending if other.array is not None else 1
-    return before + 1
+
+class _Own:
+    """A job, as the others are compared with it."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._queues = frozenset((job.queue or "").split(","))
+        self._priority = job.priority or 0
+        self._family = _family(job.id)
+        self.array = job.array.id if job.array is not None else None
+        named = conditions(job.dependency)
+        self.needs = frozenset(name for _, name in named if name)
+        self.alone = any(not name for _, name in named)
+
+    def comes_after(self, other: Job) -> bool:
+        """Whether another job competes and comes first; of the same priority the older one does."""
+        priority = other.priority
+        if priority is None or priority < self._priority or not _competes(other.reason):
+            return False
+        if other.queue != self._job.queue and self._queues.isdisjoint((other.queue or "").split(",")):
+            return False
+        family = _family(other.id)
+        return family != self._family and (priority > self._priority or _number(family) < _number(self._family))
+
+    def need(self, other: Job) -> str | None:
+        """Return the id under which this job's dependency names another one."""
+        if other.id in self.needs:
+            return other.id
+        family = _family(other.id)
+        if family in self.needs:
+            return family
+        if "_[" in other.id:
+            # A task that has not started stands in the folded rest of its array.
+            return next((name for name in self.needs if name.startswith(f"{family}_")), None)
+        return None
+
+    def is_namesake(self, other: Job) -> bool:
+        """Whether a singleton waits for the other one."""
+        job = self._job
+        return (
+            other.name == job.name
+            and other.user == job.user
+            and other.state in _STILL_THERE
+            and _family(other.id) != self._family
+            and (other.submitted_at or 0) <= (job.submitted_at or 0)
+        )
 
 
 def _family(job_id: str) -> str:
     """Return what the tasks of an array, or the parts of a heterogeneous job, have in common."""
-    return re.split(r"[_+]", job_id, maxsplit=1)[0]
+    return job_id.partition("_")[0].partition("+")[0]
 
 
-def _number(job_id: str) -> int:
-    number = _family(job_id)
-    return int(number) if number.isdigit() else 0
+def _number(family: str) -> int:
+    return int(family) if family.isdigit() else 0
 
 
 def conditions(text: str | None) -> list[tuple[str, str]]:
@@ -65,45 +130,21 @@ def conditions(text: str | None) -> list[tuple[str, str]]:
     return found
 
 
-def unknown(text: str | None, jobs: Mapping[str, Job]) -> list[str]:
+def unknown(text: str | None, needed: Mapping[str, Job]) -> list[str]:
     """Return the ids of a dependency that the listing does not have: they have ended."""
-    return [name for _, name in conditions(text) if name and _find(name, jobs) is None]
+    return [name for _, name in conditions(text) if name and name not in needed]
 
 
-def dependencies(job: Job, jobs: Mapping[str, Job]) -> tuple[Dependency, ...]:
+def dependencies(text: str | None, needed: Mapping[str, Job], namesakes: Iterable[Job]) -> tuple[Dependency, ...]:
     """Return what a job waits for, by name and state where they are known."""
     found: list[Dependency] = []
-    for condition, name in conditions(job.dependency):
-        if not name:
+    for condition, name in conditions(text):
+        if name:
+            other = needed.get(name)
+            known = (None, None) if other is None else (other.name, other.state)
+            found.append(Dependency(id=name, condition=condition, name=known[0], state=known[1]))
+        else:
             found += [
-                Dependency(id=other.id, condition=condition, name=other.name, state=other.state)
-                for other in _namesakes(job, jobs.values())
+                Dependency(id=other.id, condition=condition, name=other.name, state=other.state) for other in namesakes
             ]
-            continue
-        other = _find(name, jobs)
-        known = (None, None) if other is None else (other.name, other.state)
-        found.append(Dependency(id=name, condition=condition, name=known[0], state=known[1]))
     return tuple(found)
-
-
-def _find(name: str, jobs: Mapping[str, Job]) -> Job | None:
-    """Return the job of an id; of an array that is folded any part of it, one that still waits or runs first."""
-    if name in jobs:
-        return jobs[name]
-    family = [job for job in jobs.values() if job.id.startswith((f"{name}_", f"{name}+"))]
-    if "_" in name:
-        array = name.partition("_")[0]
-        family = [job for job in jobs.values() if job.id.startswith(f"{array}_[")]
-    return min(family, key=lambda job: job.state not in _STILL_THERE, default=None)
-
-
-def _namesakes(job: Job, jobs: Iterable[Job]) -> Sequence[Job]:
-    """Return the jobs that a singleton waits for: of the same user and name, submitted before."""
-    return [
-        other
-        for other in jobs
-        if (other.user, other.name) == (job.user, job.name)
-        and other.state in _STILL_THERE
-        and _family(other.id) != _family(job.id)
-        and (other.submitted_at or 0) <= (job.submitted_at or 0)
-    ]

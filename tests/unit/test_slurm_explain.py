@@ -47,10 +47,8 @@ def completed(out: bytes = b"", err: bytes = b"", status: int = 0) -> Completed:
 
 @pytest.fixture(scope="module")
 def around() -> Surroundings:
-    jobs = finish(JobReader("lab").read(said("explain-jobs"), NONCE, MACHINE_FIELDS)).jobs
     nodes = finish(NodeReader("lab", Place()).read(said("explain-nodes"))).nodes
     return Surroundings(
-        jobs={job.id: job for job in jobs},
         nodes=nodes,
         queues=parse.partitions(said("explain-partitions"), "lab"),
         reservations=parse.reservations(said("explain-reservations"), "lab"),
@@ -66,7 +64,10 @@ def detail(name: str, asked: str) -> Detail:
 
 
 def explained(name: str, asked: str, around: Surroundings) -> Explanation:
-    return explanation(detail(name, asked), asked, around)
+    found = detail(name, asked)
+    listed = finish(JobReader("lab").read(said("explain-jobs"), NONCE, MACHINE_FIELDS)).jobs
+    around = dataclasses.replace(around, company=finish(queueing.company(found.job, listed)))
+    return explanation(found, asked, around)
 
 
 # ---- jobs that wait
@@ -162,7 +163,7 @@ def test_a_job_that_waits_for_a_licence(around: Surroundings) -> None:
 
 
 def test_without_listings_it_says_what_is_missing() -> None:
-    found = explained("resources", "3", Surroundings())
+    found = explanation(detail("resources", "3"), "3", Surroundings())
     assert found.position is None
     assert found.missing["position"] == "the jobs are not listed yet"
     assert found.missing["fits"] == "the nodes are not listed yet"
@@ -449,7 +450,7 @@ def test_the_place_counts_those_that_compete() -> None:
         waiting(7, 300, queue="cpu,gpu"),
         waiting(8, 300, state=JobState.RUNNING),
     ]
-    assert queueing.place(own, [own, *others]) == 4
+    assert finish(queueing.company(own, [own, *others])).before == 3
 
 
 @pytest.mark.parametrize(
@@ -467,18 +468,28 @@ def test_conditions(text: str | None, found: list[tuple[str, str]]) -> None:
 
 
 def test_dependencies_by_name_and_state() -> None:
-    jobs = {
-        "5_[3-9]": waiting(5, 1, id="5_[3-9]", name="sweep"),
-        "5_2": waiting(5, 1, id="5_2", name="sweep", state=JobState.RUNNING),
-        "3": waiting(3, 1, name="twin", user="alice", submitted_at=1.0),
-        "4": waiting(4, 1, name="twin", user="bob", submitted_at=1.0),
-    }
+    jobs = [
+        waiting(5, 1, id="5_1", name="sweep", state=JobState.FAILED),
+        waiting(5, 1, id="5_[3-9]", name="sweep"),
+        waiting(3, 1, name="twin", user="alice", submitted_at=1.0),
+        waiting(4, 1, name="twin", user="bob", submitted_at=1.0),
+    ]
     own = waiting(9, 1, name="twin", user="alice", submitted_at=2.0, dependency="afterany:5_*(unfulfilled),singleton")
-    assert queueing.dependencies(own, {**jobs, "9": own}) == (
+    company = finish(queueing.company(own, [*jobs, own]))
+    assert queueing.dependencies(own.dependency, company.needed, company.namesakes) == (
         Dependency(id="5", condition="afterany", name="sweep", state=JobState.PENDING),
         Dependency(id="3", condition="singleton", name="twin", state=JobState.PENDING),
     )
-    assert queueing.unknown("afterok:5_4(unfulfilled),afterok:77(unfulfilled)", jobs) == ["77"]
+    task = waiting(9, 1, dependency="afterok:5_4(unfulfilled),afterok:77(unfulfilled)")
+    company = finish(queueing.company(task, jobs))
+    assert company.needed["5_4"].id == "5_[3-9]"
+    assert queueing.unknown(task.dependency, company.needed) == ["77"]
+
+
+def test_a_long_listing_is_looked_through_in_slices() -> None:
+    jobs = [waiting(number, 5) for number in range(3 * queueing.SLICE_JOBS)]
+    steps = queueing.company(waiting(10**6, 1), jobs)
+    assert sum(1 for _ in steps) == 3
 
 
 # ---- limits
