@@ -39,7 +39,7 @@ FREE_FIELDS = ("WorkDir", "Comment", "Name")
 DETAIL_FIELDS = (
     *("STDOUT", "STDERR", "BatchFlag", "BatchHost", "ArrayJobID", "ArrayTaskID", "HetJobID", "HetJobOffset"),
     *("RestartCnt", "EligibleTime", "PreemptTime", "LastSchedEval", "exit_code", "SchedNodes", "ReqNodes", "Feature"),
-    *("OverSubscribe", "Licenses"),
+    *("OverSubscribe", "Licenses", "UserID"),
 )
 """What is asked of one job beyond what every listing holds."""
 HISTORY_FIELDS = (

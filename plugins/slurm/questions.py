@@ -143,7 +143,8 @@ class Questions:
         done = await self._round_off("limits", self._client.commands.limits(code.owner, name), around)
         if done is not None:
             self._client.charge(commands.LIMITS_COST)
-            around.limits = usage.limits(done.stdout, job, code, self._settings.gres)
+            uid, names = detail.fact("UserID"), self._settings.gres
+            around.limits = usage.limits(done.stdout, job, code, uid=uid, gres_names=names)
             if not around.limits:
                 around.missing["limits"] = facts.why_no_limits(done, job)
 

@@ -3,7 +3,7 @@
     ClusterName=lab Account=research UserName=alice(20001) … GrpTRES=cpu=N(4),gres/gpu=8(8) … MaxJobs=2(1) …
     QOS=normal(1) … GrpJobs=N(3) … User Limits= alice(20001)={MaxJobsPU=1(1) … MaxTRESPU=cpu=N(4)}
 
-`N` is no limit; what stands in parentheses is used.
+`N` is no limit; what stands in parentheses is used. Slurm 22.05 names the user of a QOS by number alone: `20001={…}`.
 """
 
 from __future__ import annotations
@@ -29,10 +29,15 @@ class _Amount:
     used: float | None
 
 
-def limits(answer: bytes, job: Job, code: LimitCode, gres_names: tuple[str, ...] = ("gpu",)) -> tuple[Limit, ...]:
-    """Return the limits that a reason names, those that are set, with their usage and what the job asks for."""
+def limits(
+    answer: bytes, job: Job, code: LimitCode, *, uid: str | None = None, gres_names: tuple[str, ...] = ("gpu",)
+) -> tuple[Limit, ...]:
+    """Return the limits that a reason names, those that are set, with their usage and what the job asks for.
+
+    `uid`: the number of the job's owner.
+    """
     found = []
-    for scope, value in _records(answer.decode("utf-8", "replace"), job, code):
+    for scope, value in _records(answer.decode("utf-8", "replace"), job, code, uid):
         for name, amount in _amounts(value.get(key(code), ""), code):
             asked = _asked(name, job, code, gres_names)
             if amount.limit is not None and (asked != 0 or not name.startswith("gres/")):
@@ -52,11 +57,11 @@ def key(code: LimitCode) -> str:
     return f"{code.span}TRES{'Mins' if code.measure else ''}{suffix or 'PJ'}"
 
 
-def _records(text: str, job: Job, code: LimitCode) -> Iterator[tuple[str, dict[str, str]]]:
+def _records(text: str, job: Job, code: LimitCode, uid: str | None) -> Iterator[tuple[str, dict[str, str]]]:
     """Yield whose limits these are, and the words: of the QOS, or of the user in the account and of the account."""
     for line in text.splitlines():
         if code.owner == "QOS" and job.qos and line.startswith(f"QOS={job.qos}("):
-            yield from _qos(line, job, code)
+            yield from _qos(line, job, code, uid)
         elif code.owner == "Assoc" and line.startswith("ClusterName="):
             value = words(line.partition(" Comment=")[0])
             user = value.get("UserName", "").partition("(")[0]
@@ -65,12 +70,13 @@ def _records(text: str, job: Job, code: LimitCode) -> Iterator[tuple[str, dict[s
                 yield clean(of, limit=256), value
 
 
-def _qos(line: str, job: Job, code: LimitCode) -> Iterator[tuple[str, dict[str, str]]]:
+def _qos(line: str, job: Job, code: LimitCode, uid: str | None) -> Iterator[tuple[str, dict[str, str]]]:
     scope = clean(f"QOS {job.qos}", limit=256)
     whole, _, nested = line.partition("Account Limits=")
     accounts, _, users = nested.partition("User Limits=")
     if code.per == "User" and job.user:
-        if (match := re.search(rf"(?:^| ){re.escape(job.user)}\(\d+\)=\{{([^}}]*)\}}", users)) is not None:
+        names = rf"{re.escape(job.user)}\(\d+\)" + (f"|{re.escape(uid)}" if uid else "")
+        if (match := re.search(rf"(?:^| )(?:{names})=\{{([^}}]*)\}}", users)) is not None:
             yield f"{scope}, user {job.user}", words(match[1].strip())
     elif code.per == "Account" and job.account:
         if (match := re.search(rf"(?:^| ){re.escape(job.account)}=\{{([^}}]*)\}}", accounts)) is not None:

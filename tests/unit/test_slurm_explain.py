@@ -305,6 +305,21 @@ def test_a_job_out_of_accounting() -> None:
     assert explanation(found, "8812_7", Surroundings()).state is JobState.FAILED
 
 
+def test_what_a_real_accounting_says() -> None:
+    (found,) = history(said("sacct-ended"), NONCE, HISTORY_FIELDS, "lab")
+    assert (found.job.id, found.job.state, found.job.name) == ("6", JobState.FAILED, clean("evil\n9|x"))
+    assert ended_with(found) == (3, 0)
+    assert None not in (found.job.submitted_at, found.job.started_at, found.job.ends_at)
+    tasks = history(said("sacct-array"), NONCE, HISTORY_FIELDS, "lab")
+    assert [one.job.id for one in tasks] == ["7_0", "7_1"]
+    for asked, meant in (("7_1", "7_1"), ("7_0", "7_0"), ("7", "7_1")):
+        wanted = job_id(asked)
+        assert wanted is not None
+        chosen = choose(tasks, wanted)
+        assert chosen is not None
+        assert chosen.job.id == meant
+
+
 def test_sprio(around: Surroundings) -> None:
     parts, why = facts.priority(completed(said("sprio")), "gpu")
     assert why is None
@@ -546,6 +561,22 @@ def test_limits_with_their_usage(code: str, found: list[tuple[str, str, float, f
     assert limit is not None
     told = usage.limits((_ASSOC + _QOS).encode(), _ASKS, limit)
     assert [(one.scope, one.resource, one.used, one.limit, one.asked) for one in told] == found
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "found"),
+    [
+        ("limited", "QOSMaxJobsPerUserLimit", ("QOS limited, user root", "jobs", 1, 1, 1)),
+        ("small", "QOSMaxGRESPerUser", ("QOS small, user root", "gpu", 2, 4, 3)),
+        ("research", "AssocGrpGRES", ("account research", "gpu", 6, 6, 3)),
+    ],
+)
+def test_limits_of_a_real_cluster(answer: str, code: str, found: tuple[str, str, float, float, float]) -> None:
+    job = Job(id="1", cluster="lab", user="root", account="research", qos=answer, accelerators=3, node_count=1)
+    limit = limit_code(code)
+    assert limit is not None
+    (one,) = usage.limits(said(f"limits-{answer}"), job, limit, uid="0")
+    assert (one.scope, one.resource, one.used, one.limit, one.asked) == found
 
 
 @given(st.text(max_size=200))
