@@ -9,7 +9,7 @@ import pytest
 
 from console.errors import Denied, NoSuchFile, NoSuchJob, Unreachable, Unsupported
 from console.model import JobState, LogStream
-from console.plugin import Explainer, Logs
+from console.plugin import CheckState, Explainer, Logs
 from console.transport.base import Completed, Transport
 from plugins.slurm.backend import SlurmBackend
 from plugins.slurm.commands import HISTORY_FIELDS
@@ -343,3 +343,12 @@ async def test_a_stream_without_a_key_is_opened_by_its_path(backend: SlurmBacken
     slurm.files["/w/1.log"] = b"yes"
     reader = await backend.open_log(LogStream(name="stdout", path="/w/1.log", hosts=("local",)))
     assert (await reader.tail(9)).data == b"yes"
+
+
+async def test_the_doctor_says_what_is_lost_without_the_further_programs(backend: SlurmBackend, slurm: Slurm) -> None:
+    slurm.answers["sacct"] = done(err=b"env: 'sacct': No such file or directory\n", status=127)
+    slurm.answers["scontrol --version"] = done(b"slurm-wlm 22.05.8\n")
+    checks = {check.subject: check for check in await backend.doctor()}
+    assert checks["sprio on local"].state is CheckState.OK
+    assert checks["sacct on local"].state is CheckState.ABSENT
+    assert "not found" in checks["sacct on local"].detail
