@@ -19,6 +19,8 @@ from console.registry import Registry
 from console.text import clean
 
 DETECT_DEADLINE_S = 2.0
+MOST_FOUND = 32
+"""Clusters that one plugin may find; whoever has more names them in the configuration."""
 NEVER_DETECTED = ("hosts", "simulated")
 """Built-in plugins that show only what they are asked for; they are not even imported to be asked."""
 THIS_HOST = "local"
@@ -139,7 +141,11 @@ async def _detected(registry: Registry, site: Site, names: Sequence[str]) -> Fou
         if isinstance(answer, str):
             found.notices.append(clean(f"plugin {plugin.name}: {answer}"))
             continue
-        for opening in answer:
+        if len(answer) > MOST_FOUND:
+            found.notices.append(
+                clean(f"plugin {plugin.name}: found {len(answer):,} clusters, the first {MOST_FOUND} are shown")
+            )
+        for opening in answer[:MOST_FOUND]:
             name, number = opening.cluster, 1
             while name in taken:
                 number += 1

@@ -61,6 +61,10 @@ class Tmux:
         """What stands on the screen."""
         return self.run("capture-pane", "-p")
 
+    def attach(self) -> list[str]:
+        """Return the command that shows it in a terminal."""
+        return ["tmux", "-S", self._socket, "attach"]
+
     def line(self, start: str) -> str:
         """The first line on the screen whose first word is this one, marks of the cursor left out; else empty."""
         return next((line for line in self.text().splitlines() if line.lstrip(" ▶").startswith(f"{start} ")), "")

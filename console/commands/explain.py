@@ -22,9 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(call: Call) -> int:
     """Print what its scheduler knows. Raises UsageError for a job that nobody knows, SourceError without an answer."""
-    from console.commands.state import carries_unicode, output_width
+    from console.commands.state import glyphs_for, output_width
     from console.render.explanation import explanation_json, explanation_text
-    from console.render.glyphs import ASCII, UNICODE
     from console.render.view import View
     from console.store import Store
 
@@ -32,7 +31,7 @@ def run(call: Call) -> int:
     if call.options.json:
         call.say_json(explanation_json(found))
         return 0
-    view = View(Store(), time.time(), UNICODE if carries_unicode(call.config()) else ASCII)
+    view = View(Store(), time.time(), glyphs_for(call.config(), call.environ))
     call.say(explanation_text(view, found, output_width()).rstrip("\n"))
     return 0
 

@@ -25,7 +25,7 @@ def run(call: Call) -> int:
 
         call.say_json(snapshot_json(view.store, view.now, view.simulated))
     else:
-        from console.render.plain import snapshot_text
+        from console.render.plain import marked, snapshot_text
 
-        call.say(snapshot_text(view, output_width()).rstrip("\n"))
+        call.say(marked(view, snapshot_text(view, output_width())).rstrip("\n"))
     return finish(call, view, outcome)

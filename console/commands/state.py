@@ -14,9 +14,10 @@ from console.commands.call import Call
 from console.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
     from console.config import Config
+    from console.render.glyphs import Glyphs
     from console.render.view import View
     from console.session import Outcome, Session
 
@@ -52,7 +53,6 @@ async def jobs_listed(call: Call) -> AsyncIterator[Session]:
 def look(call: Call, config: Config, wait_s: float) -> tuple[View, Outcome]:
     """Return what is there after every source has answered or failed, or after `wait_s`; and how they
     ended."""
-    from console.render.glyphs import ASCII, UNICODE
     from console.render.view import View
 
     async def settled() -> tuple[View, Outcome]:
@@ -60,8 +60,8 @@ def look(call: Call, config: Config, wait_s: float) -> tuple[View, Outcome]:
             await session.settle(wait_s)
             for notice in session.notices:
                 call.complain(f"qd: {notice}")
-            glyphs = UNICODE if carries_unicode(config) else ASCII
-            return View(session.store, time.time(), glyphs, session.simulated), session.outcome()
+            view = View(session.store, time.time(), glyphs_for(config, call.environ), session.simulated)
+            return view, session.outcome()
 
     return asyncio.run(settled())
 
@@ -88,11 +88,12 @@ def finish(call: Call, view: View, outcome: Outcome) -> int:
     return outcome.exit_code
 
 
-def carries_unicode(config: Config) -> bool:
-    """Return whether standard output takes more than ASCII; the configuration may say that it does not."""
-    if config.ui.ascii is not None:
-        return not config.ui.ascii
-    return sys.stdout is not None and (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+def glyphs_for(config: Config, environ: Mapping[str, str]) -> Glyphs:
+    """Return what standard output takes, unless the configuration says it; a file takes what its terminal may not."""
+    from console.render.glyphs import fitting
+
+    utf8 = sys.stdout is not None and (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    return fitting(config.ui.ascii, environ if utf8 and sys.stdout.isatty() else {}, utf8)
 
 
 def output_width() -> int:

@@ -29,7 +29,7 @@ def terminal(environ: Mapping[str, str], attached: bool) -> list[Check]:
         first = Check(subject="TERM", state=CheckState.WARNING, detail=term or "not set", remedy=hint)
     else:
         first = Check(subject="TERM", state=CheckState.OK, detail=term)
-    return [first, _colours(environ, term), _characters(), *([_size()] if attached else [])]
+    return [first, _colours(environ, term), _characters(term), *([_size()] if attached else [])]
 
 
 def _colours(environ: Mapping[str, str], term: str) -> Check:
@@ -44,8 +44,11 @@ def _colours(environ: Mapping[str, str], term: str) -> Check:
     return Check(subject="colours", state=CheckState.OK, detail=detail)
 
 
-def _characters() -> Check:
+def _characters(term: str) -> Check:
     encoding = locale.getencoding()
+    if term == "linux":
+        detail = f"{encoding}, drawn with ASCII: the fonts of this console lack the rest (ascii = false in [ui] tries)"
+        return Check(subject="characters", state=CheckState.OK, detail=detail)
     if encoding.lower().replace("-", "") == "utf8":
         return Check(subject="characters", state=CheckState.OK, detail="UTF-8")
     remedy = "for lines and bars: export LC_ALL=C.UTF-8"

@@ -51,7 +51,7 @@ def _print(call: Call) -> int:
     from console.commands.state import finish, look, output_width, parse_wait
     from console.nodeset import expand
     from console.render.filter import compile_filter
-    from console.render.plain import sorted_rows, table_text
+    from console.render.plain import marked, sorted_rows, table_text
     from console.render.tables import TABLES
 
     options = call.options
@@ -80,7 +80,7 @@ def _print(call: Call) -> int:
     elif not ids and table.rows(view.store):
         call.say(nothing_left(table.noun, owner, asked))
     else:
-        call.say(table_text(view, table.id, output_width(), ids).rstrip("\n"))
+        call.say(marked(view, table_text(view, table.id, output_width(), ids)).rstrip("\n"))
     return finish(call, view, outcome)
 
 

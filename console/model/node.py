@@ -100,6 +100,9 @@ class Reservation(Record, frozen=True):
     cluster: str
     state: str | None = None
     nodes: str | None = None
+    """Folded."""
+    node_names: tuple[str, ...] = ()
+    """The same, one by one, as the node records of this cluster are named; empty where it holds no whole nodes."""
     starts_at: float | None = None
     ends_at: float | None = None
     users: tuple[str, ...] = ()

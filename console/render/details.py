@@ -13,6 +13,7 @@ from console.render.cells import Cell, Line
 from console.render.glyphs import JOB_SIGNS, MOUNT_SIGNS, NODE_SIGNS, SEVERITY_SIGNS, SOURCE_SIGNS, link_sign
 from console.render.gpus import gpu_lines
 from console.render.lines import LABEL, age_line, columns, pair, paragraph, reasons
+from console.render.scheduling import note, queue_lines
 from console.render.spark import sparkline
 from console.render.tables import fleet, jobs, network, sources, storage
 from console.render.view import View
@@ -60,11 +61,12 @@ def node_lines(row: fleet.FleetRow, view: View, width: int) -> list[Line]:
     by, at = text(node, "reason_by"), nodes.facet_number(node, "reason_at")
     if by or at is not None:
         lines.append(pair("set by", f"{by or view.missing}  {units.clock(at, view.now, view.missing)}", view))
+    lines += paragraph("reservation", note(node.reservations, view.now), view, width, "info")
     lines += finding_lines(node.findings, view, width)
     lines += gpu_lines(view, node, width)
     lines += paragraph("jobs", ", ".join(job_words(view, key) for key in node.jobs), view, width)
     lines += paragraph("clusters", fleet.clusters(node), view, width)
-    lines += paragraph("partitions", fleet.partitions(node), view, width)
+    lines += queue_lines(view, "partitions", fleet.queues(node), width)
     lines.append(age_line("seen", nodes.observed_at(view.store, node), view))
     status = nodes.probe_status(view.store, node)
     if status is not None:
@@ -93,6 +95,9 @@ def job_lines(row: jobs.JobRow, view: View, width: int) -> list[Line]:
     lines += paragraph("name", job.name, view, width)
     owner = " ".join(f"{label} {value}" for label, value in _owners(job) if value)
     lines += paragraph("owner", owner, view, width)
+    queues = [(job.cluster, name) for name in (job.queue or "").split(",") if name]
+    if any(key in view.store.queues for key in queues):
+        lines += queue_lines(view, "queue", queues, width)
     array = job.array
     if array is not None:
         text = f"{array.id}: {array.tasks} tasks, {array.running} running, {array.pending} pending"

@@ -141,6 +141,15 @@ class Glyphs:
         return Cell(f"{self.glyph(sign)} {word or sign.word}", sign.style)
 
 
+def fitting(wanted: bool | None, environ: Mapping[str, str], utf8: bool) -> Glyphs:
+    """Return what to draw with; `wanted` is the configuration's word on ASCII, None: by locale and terminal.
+
+    The fonts of the Linux console (TERM=linux) speak UTF-8 and have no bars, dots and triangles.
+    """
+    plain = not utf8 or environ.get("TERM") == "linux" if wanted is None else wanted
+    return ASCII if plain else UNICODE
+
+
 UNICODE = Glyphs(
     ascii=False,
     ellipsis="…",

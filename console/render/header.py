@@ -62,6 +62,27 @@ def freshness(view: View, *, paused: bool = False) -> Cell:
     )
 
 
+def old_words(view: View, lists: str | None) -> Cell | None:
+    """Return `slurm lab: 2m old` of the source that lists `lists` (nodes, jobs) and has been silent the longest.
+
+    None while all of them answer, or have never answered: then there is no table to be old.
+    """
+    silent = [
+        (status.observed_at, status)
+        for status in view.store.sources.values()
+        if status.node is None
+        and status.observed_at is not None
+        and status.name.endswith(f"/{lists}")
+        and status.state not in (SourceState.OK, SourceState.CONNECTING)
+    ]
+    if not silent:
+        return None
+    seen, oldest = min(silent, key=lambda pair: pair[0])
+    name = oldest.cluster if oldest.cluster == oldest.kind else f"{oldest.kind} {oldest.cluster}"
+    name = fit(name, min(cell_width(name), 16), ellipsis=view.glyphs.ellipsis)
+    return Cell(f"{name}: {units.age(view.now - seen):>3} old", "warn")
+
+
 def _width(cells: list[Cell] | Line) -> int:
     return sum(cell_width(cell.text) for cell in cells)
 

@@ -10,6 +10,7 @@ from console.render.cells import Align, Cell, Line
 from console.render.details import job_lines
 from console.render.gpus import gpu_note
 from console.render.lines import Section, columns, grid
+from console.render.scheduling import reservation_lines, unknown_reservation
 from console.render.spark import bar, heat_style
 from console.render.tables.jobs import JobRow, job_nodes
 from console.render.view import View
@@ -28,7 +29,17 @@ def job_sections(view: View, key: JobKey, width: int) -> list[Section]:
         return [Section("gone", ((Cell(f"the scheduler lists {key[0]}/{key[1]} no longer", "warn"),),))]
     row = JobRow(view, job)
     sections = [Section("job", tuple(columns(job_lines(row, view, width), width, 60)))]
+    if job.reservation:
+        sections.append(Section("reservation", tuple(_reservations(view, job, width))))
     return [*sections, rank_section(row, width)]
+
+
+def _reservations(view: View, job: Job, width: int) -> list[Line]:
+    names = (job.reservation or "").split(",")
+    known = [found for name in names if (found := view.store.reservations.get((job.cluster, name))) is not None]
+    shown = {reservation.name for reservation in known}
+    unknown = [unknown_reservation(view, name) for name in names if name not in shown]
+    return [*reservation_lines(view, known, width), *unknown]
 
 
 def rank_section(row: JobRow, width: int) -> Section:

@@ -11,6 +11,7 @@ from console.render.details import finding_lines, history_lines, job_words
 from console.render.glyphs import JOB_SIGNS, MOUNT_SIGNS, NODE_SIGNS, SOURCE_SIGNS, link_sign
 from console.render.gpus import gpu_lines, gpu_reasons
 from console.render.lines import Section, Target, age_line, columns, grid, pair, paragraph, reasons
+from console.render.scheduling import queue_lines, reservation_lines
 from console.render.spark import bar, heat_style, mini_bars
 from console.render.tables import fleet, network, storage
 from console.render.view import View
@@ -36,6 +37,7 @@ def node_sections(view: View, key: str, width: int) -> list[Section]:
         return [Section("gone", ((Cell(f"no source lists {key} any more", "warn"),),))]
     sections = [
         Section("state", tuple(_state(view, node, width))),
+        Section("reservations", tuple(reservation_lines(view, node.reservations, width))),
         Section("findings", tuple(finding_lines(node.findings, view, width))),
         Section("accelerators", tuple(_accelerators(view, node, width))),
         Section("processes on accelerators", tuple(_processes(view, node, width))),
@@ -56,12 +58,16 @@ def _state(view: View, node: NodeView, width: int) -> list[Line]:
     lines += [
         pair(facet.cluster, facet.scheduler_state, view) for facet in node.facets.values() if facet.scheduler_state
     ]
+    for label, told in nodes.conflicts(node):
+        form = units.size if label == "memory" else units.number
+        says = (f"{who} {value if isinstance(value, str) else form(value)}" for who, value in told)
+        lines += paragraph(label, f"{view.glyphs.warning} {', '.join(says)}: they do not agree", view, width, "warn")
     lines += paragraph("reason", text(node, "reason"), view, width, "warn")
     by, at = text(node, "reason_by"), nodes.facet_number(node, "reason_at")
     if by or at is not None:
         lines.append(pair("set by", f"{by or view.missing}  {units.clock(at, view.now, view.missing)}", view))
     lines += paragraph("clusters", fleet.clusters(node), view, width)
-    lines += paragraph("partitions", fleet.partitions(node), view, width)
+    lines += queue_lines(view, "partitions", fleet.queues(node), width)
     features = ",".join(dict.fromkeys(name for facet in node.facets.values() for name in facet.features))
     lines += paragraph("features", features, view, width)
     allocated = [

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 
 from console.model import (
     Accelerator,
@@ -144,3 +145,52 @@ def traffic(node: NodeView) -> float | None:
 def worst_finding(findings: Iterable[Finding]) -> Finding | None:
     """Return the first finding of the highest severity."""
     return min(findings, key=lambda finding: _WORST_FIRST.index(finding.severity), default=None)
+
+
+_TOLD: Mapping[str, tuple[str, float]] = MappingProxyType(
+    {
+        "accelerators_total": ("gpus", 0.0),
+        "accelerator_model": ("gpu model", 0.0),
+        "cpus": ("cpus", 0.0),
+        "memory_total_bytes": ("memory", 0.1),
+    }
+)
+"""Field of a node to what people call it, and the share by which two sources may differ and mean the same."""
+
+
+def conflicts(node: NodeView) -> list[tuple[str, list[tuple[str, str | float]]]]:
+    """Return what two sources say differently of one machine: the fact, and (who, what) of each that says something.
+
+    What the probe measured counts as one more source, for GPUs and memory: a scheduler counts CPUs as cores or as
+    threads.
+    """
+    found: list[tuple[str, list[tuple[str, str | float]]]] = []
+    for field, (label, tolerance) in _TOLD.items():
+        told = [
+            (facet.cluster, value) for facet in node.facets.values() if (value := getattr(facet, field)) is not None
+        ]
+        measured = _measured(node, field)
+        if measured is not None:
+            told.append(("measured", measured))
+        if any(_differ(value, told[0][1], tolerance) for _, value in told[1:]):
+            found.append((label, told))
+    return found
+
+
+def _measured(node: NodeView, field: str) -> float | None:
+    sample = node.sample
+    if sample is None:
+        return None
+    if field == "memory_total_bytes" and sample.host is not None:
+        return sample.host.memory_total_bytes
+    if field == "accelerators_total" and "accelerators" not in sample.missing:
+        # A scheduler counts the parts of a divided GPU.
+        return None if any(gpu.mig for gpu in sample.accelerators) else len(sample.accelerators)
+    return None
+
+
+def _differ(one: str | float, other: str | float, tolerance: float) -> bool:
+    if isinstance(one, str) or isinstance(other, str):
+        alike = str(one).lower(), str(other).lower()
+        return alike[0] not in alike[1] and alike[1] not in alike[0]
+    return abs(one - other) > tolerance * max(abs(one), abs(other))

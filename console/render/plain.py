@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from console.model import SourceState
 from console.render.cells import fit, line_text
-from console.render.header import groups, title_line
+from console.render.header import SIMULATED, groups, title_line
 from console.render.tables import TABLES
 from console.render.tables.base import RowId, Table, layout, order
 from console.render.view import View
@@ -27,21 +27,25 @@ def sorted_rows(table: Table[R], view: View, column: str | None = None, descendi
     return order(keys, down if descending is None else descending)
 
 
-def text_table(
+def text_lines(
     table: Table[R],
     rows: Iterable[R],
     width: int,
     *,
     chosen: Sequence[str] | None = None,
     ellipsis: str = "…",
-) -> str:
-    """Return column titles and one line a row, each at most `width` cells, without blanks at the end."""
+) -> Iterator[str]:
+    """Yield column titles and one line a row, each at most `width` cells, without blanks at the end."""
     placed = layout(table, width, chosen)
-    lines = [" ".join(fit(place.column.title, place.width, place.column.align, ellipsis) for place in placed)]
+    yield " ".join(fit(place.column.title, place.width, place.column.align, ellipsis) for place in placed).rstrip()
     for row in rows:
         cells = (fit(place.column.cell(row).text, place.width, place.column.align, ellipsis) for place in placed)
-        lines.append(" ".join(cells))
-    return "".join(line.rstrip() + "\n" for line in lines)
+        yield " ".join(cells).rstrip()
+
+
+def marked(view: View, text: str) -> str:
+    """Return text that leaves the console: of a cluster that does not exist, its first line says so."""
+    return f"{SIMULATED}\n{text}" if view.simulated else text
 
 
 def table_text(view: View, name: str, width: int, ids: Iterable[RowId] | None = None) -> str:
@@ -51,7 +55,7 @@ def table_text(view: View, name: str, width: int, ids: Iterable[RowId] | None = 
     rows = [row for row in (table.row(view, row_id) for row_id in chosen) if row is not None]
     if not rows:
         return f"{table.empty}\n"
-    return text_table(table, rows, width, ellipsis=view.glyphs.ellipsis)
+    return "".join(f"{line}\n" for line in text_lines(table, rows, width, ellipsis=view.glyphs.ellipsis))
 
 
 def snapshot_text(view: View, width: int = WIDE) -> str:

@@ -21,8 +21,8 @@ from console.model import (
 )
 from console.model.identity import Identity, NameRule
 from console.store.changes import Changes
+from console.store.concerning import Concerning
 from console.store.digest import NO_SHARE, Layouts, Share, digest
-from console.store.findings import FindingTable
 from console.store.history import BUDGET_BYTES, History
 from console.store.jobs import JobTable
 from console.store.merged import Merged
@@ -53,9 +53,11 @@ class Store:
     def __init__(self, node_key: NameRule | None = None, history_bytes: int = BUDGET_BYTES) -> None:
         self._identity = Identity(node_key)
         self._jobs = JobTable(self._identity)
-        self._findings = FindingTable(self._identity)
+        self._findings: Concerning[str, Finding] = Concerning(self._identity, lambda finding: finding.nodes)
         self._queues: Merged[tuple[str, str], Queue] = Merged()
-        self._reservations: Merged[tuple[str, str], Reservation] = Merged()
+        self._reservations: Concerning[tuple[str, str], Reservation] = Concerning(
+            self._identity, lambda reservation: reservation.node_names
+        )
         self.nodes: dict[str, NodeView] = {}
         self.jobs: dict[JobKey, Job] = self._jobs.shown
         self.sources: dict[str, SourceStatus] = {}
@@ -200,9 +202,12 @@ class Store:
             seen.other |= bool(self._queues.replace(source, queues, "queues" in complete))
         if records.reservations or "reservations" in complete:
             held = {(item.cluster, item.name): item for item in records.reservations}
-            seen.other |= bool(self._reservations.replace(source, held, "reservations" in complete))
+            touched = self._reservations.replace(source, status.cluster, held, "reservations" in complete)
+            self._concerned(touched, seen)
         if records.findings or "findings" in complete:
-            self._findings_changed(self._findings.apply(status, records), seen)
+            findings = {finding.id: finding for finding in records.findings}
+            touched = self._findings.replace(source, status.cluster, findings, "findings" in complete)
+            self._concerned(touched, seen)
         for count, sample in enumerate(records.samples, 1):
             self._apply_sample(status, sample, seen)
             if count % (SLICE // 16) == 0:
@@ -218,15 +223,20 @@ class Store:
                 view.jobs = self._jobs.on_node(key)
                 seen.nodes.add(key)
 
-    def _findings_changed(self, nodes: set[str] | None, seen: Changes) -> None:
+    def _concerned(self, nodes: set[str] | None, seen: Changes) -> None:
+        """Take that findings or reservations changed, and these nodes are named by them."""
         if nodes is None:
             return
         seen.other = True
         for key in nodes:
             view = self.nodes.get(key)
             if view is not None:
-                view.findings = self._findings.on_node(key)
+                self._set_concerns(view)
                 seen.nodes.add(key)
+
+    def _set_concerns(self, view: NodeView) -> None:
+        view.findings = self._findings.on_node(view.key)
+        view.reservations = self._reservations.on_node(view.key)
 
     # ---- nodes
 
@@ -257,7 +267,7 @@ class Store:
     def _add_node(self, key: str, source: str, node: Node, seen: Changes) -> None:
         view = self.nodes[key] = NodeView(key, {source: node})
         view.jobs = self._jobs.on_node(key)
-        view.findings = self._findings.on_node(key)
+        self._set_concerns(view)
         probe = self._probes.get(key)
         if probe is not None:
             view.probe = self.sources.get(probe)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from console.model import Finding, Node, NodeState, Sample, SourceState, SourceStatus
+from console.model import Finding, Node, NodeState, Reservation, Sample, SourceState, SourceStatus
 
 JobKey = tuple[str, str]
 """(cluster, id)."""
@@ -29,6 +29,8 @@ class NodeView:
     jobs: tuple[JobKey, ...] = ()
     """Running jobs on it."""
     findings: tuple[Finding, ...] = ()
+    reservations: tuple[Reservation, ...] = ()
+    """Those that include it, the ones to come too."""
     probe: SourceStatus | None = None
     """How the probe of this one node is doing; None when there is none (now)."""
     state: NodeState = NodeState.UNKNOWN

@@ -13,6 +13,13 @@ PAGES = ("node", "job", "explain", "log", "help", "notices")
 OF_JOBS = ("jobs", "job", "explain")
 OPENING = (*TABLE_SCREENS, "node", "job")
 ALL = (*TABLE_SCREENS, *PAGES)
+CHOOSER = "chooser"
+"""Lists to choose from: the columns of a table."""
+LINE = "line"
+"""Lines of input: command, filter, palette. What can be typed is text there, whatever it does elsewhere."""
+LISTS = (*ALL, CHOOSER)
+"""Wherever a cursor moves over lines."""
+EVERYWHERE = (*LISTS, LINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +41,8 @@ class Action:
     """What follows its name on the command line, in capitals; empty: nothing."""
     needs: str = ""
     """What a backend must be able to do (`explain`, `log`); empty: nothing."""
+    asks: bool = False
+    """It means nothing without its argument: chosen without one, it opens the command line for it."""
     footer: int = 0
     """Place in the footer; 0: not there."""
 
@@ -53,7 +62,7 @@ ACTIONS: tuple[Action, ...] = (
     _screen("4", "network", "Network", "every link of the fleet, worst first"),
     _screen("5", "storage", "Storage", "every mount and disk of the fleet, worst first"),
     _screen("9", "sources", "Sources", "where every value comes from, and how that source is doing"),
-    Action("pane", ("tab",), "Next pane", "to the details and back", "Move", TABLE_SCREENS, footer=7),
+    Action("pane", ("tab",), "Next pane", "to the details and back", "Move", (*TABLE_SCREENS, LINE), footer=7),
     Action(
         "filter",
         ("/",),
@@ -67,13 +76,21 @@ ACTIONS: tuple[Action, ...] = (
     Action("sort-left", ("<",), "Sort left", "sort by the column on the left", "Show", TABLE_SCREENS),
     Action("sort-right", (">",), "Sort right", "sort by the column on the right", "Show", TABLE_SCREENS, footer=5),
     Action("sort-reverse", ("S",), "Reverse", "reverse the order", "Show", TABLE_SCREENS),
-    Action("sort", (), "Sort", "sort by a column by its name", "Show", TABLE_SCREENS, argument="COLUMN"),
+    Action("sort", (), "Sort", "sort by a column by its name", "Show", TABLE_SCREENS, argument="COLUMN", asks=True),
     Action("columns", ("C",), "Choose columns", "choose columns", "Show", TABLE_SCREENS, argument="COLUMNS"),
     Action("map", ("m",), "Heat map", "the heat map, one measure after the other", "Show", ("fleet",), footer=4),
     Action("racks", ("b",), "Heat map by rack", "group the heat map by rack, closer together", "Show", ("fleet",)),
     Action("details", ("i",), "Details", "show or hide the details under the table", "Show", TABLE_SCREENS),
     Action("zoom", ("z",), "Zoom", "the focused pane alone, and back", "Show", TABLE_SCREENS, footer=8),
-    Action("mark", ("space",), "Mark", "mark or unmark the row, or end a range", "Mark", TABLE_SCREENS, footer=3),
+    Action(
+        "mark",
+        ("space",),
+        "Mark",
+        "mark or unmark the row, or end a range",
+        "Mark",
+        (*TABLE_SCREENS, CHOOSER),
+        footer=3,
+    ),
     Action("mark-range", ("v",), "Mark a range", "begin a range at the cursor; again: mark it", "Mark", TABLE_SCREENS),
     Action("mark-all", ("a",), "Mark all shown", "mark all rows shown; again: none", "Mark", TABLE_SCREENS),
     Action("explain", ("E",), "Why", "why this job waits or failed", "Job", OF_JOBS, needs="explain", footer=6),
@@ -88,28 +105,42 @@ ACTIONS: tuple[Action, ...] = (
     Action("palette", ("ctrl-p",), "Palette", "search all actions", "Console"),
     Action("help", ("?", "f1"), "Help", "keys and actions of this screen", "Console", footer=20),
     Action("pause", ("p",), "Pause", "stop asking, and go on", "Console"),
-    Action("refresh", (), "Pace", "ask every so many seconds; auto: as before", "Console", argument="SECONDS"),
+    Action(
+        "refresh", (), "Pace", "ask every so many seconds; auto: as before", "Console", argument="SECONDS", asks=True
+    ),
     Action("theme", ("T",), "Theme", "another theme; without a name: the next one", "Console", argument="NAME"),
     Action("notices", (), "Notices", "all notices since the start", "Console"),
     Action("suspend", ("ctrl-z",), "Suspend", "back to the shell; fg comes back here", "Console"),
-    Action("quit", ("q", "ctrl-c"), "Leave", "leave the console", "Console", footer=21),
-    Action("down", ("j", "down"), "Down", "one line down", "Move"),
-    Action("up", ("k", "up"), "Up", "one line up", "Move"),
+    Action("quit", ("q", "ctrl-c"), "Leave", "leave the console", "Console", LISTS, footer=21),
+    Action("down", ("j", "down"), "Down", "one line down", "Move", EVERYWHERE),
+    Action("up", ("k", "up"), "Up", "one line up", "Move", EVERYWHERE),
     Action("left", ("h", "left"), "Left", "to the columns on the left", "Move"),
     Action("right", ("l", "right"), "Right", "to the columns on the right", "Move"),
-    Action("top", ("g", "home"), "Top", "to the first line", "Move"),
-    Action("bottom", ("G", "end"), "Bottom", "to the last line", "Move"),
-    Action("half-down", ("ctrl-d",), "Half a page down", "half a page down", "Move"),
-    Action("half-up", ("ctrl-u",), "Half a page up", "half a page up", "Move"),
-    Action("page-down", ("pagedown", "ctrl-f"), "Page down", "a page down", "Move"),
-    Action("page-up", ("pageup", "ctrl-b"), "Page up", "a page up", "Move"),
-    Action("open", ("enter",), "Open", "open what is under the cursor", "Move", OPENING, footer=1),
+    Action("top", ("g", "home"), "Top", "to the first line", "Move", LISTS),
+    Action("bottom", ("G", "end"), "Bottom", "to the last line", "Move", LISTS),
+    Action("half-down", ("ctrl-d",), "Half a page down", "half a page down", "Move", LISTS),
+    Action("half-up", ("ctrl-u",), "Half a page up", "half a page up", "Move", LISTS),
+    Action("page-down", ("pagedown", "ctrl-f"), "Page down", "a page down", "Move", LISTS),
+    Action("page-up", ("pageup", "ctrl-b"), "Page up", "a page up", "Move", LISTS),
+    Action("carry-down", ("J",), "Carry down", "move the column behind the next one", "Choose", (CHOOSER,)),
+    Action("carry-up", ("K",), "Carry up", "move the column before the one above", "Choose", (CHOOSER,)),
+    Action("reset", ("r",), "Reset", "all columns in their own order, by the room", "Choose", (CHOOSER,)),
+    Action(
+        "open",
+        ("enter",),
+        "Open",
+        "open what is under the cursor",
+        "Move",
+        (*OPENING, CHOOSER, LINE),
+        footer=1,
+    ),
     Action(
         "back",
         ("escape",),
         "Back",
         "go back; or clear range, filter and marks, one after the other",
         "Move",
+        EVERYWHERE,
         footer=9,
     ),
 )  # fmt: skip

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from textual.app import App
+from textual.driver import Driver
+from textual.drivers.linux_driver import LinuxDriver
 from textual.events import Event, Key, Paste
 from textual.worker import Worker, WorkerState
 
@@ -20,7 +22,7 @@ from console.errors import ConfigError, QuarterdeckError, UsageError
 from console.model import Attention
 from console.render import themes
 from console.render.cells import Cell
-from console.render.glyphs import ASCII, UNICODE
+from console.render.glyphs import fitting
 from console.render.tables import RowId
 from console.render.view import View
 from console.text import clean
@@ -28,6 +30,7 @@ from console.ui import theme as looks
 from console.ui.actions import ACTIONS, TABLE_SCREENS, Action, by_id
 from console.ui.commands import Commands
 from console.ui.doing import Doing, Going
+from console.ui.driver import TerminalDriver
 from console.ui.garbage import Garbage
 from console.ui.keymap import Keymap
 from console.ui.live import LiveSession, UiSettings
@@ -69,8 +72,8 @@ class QuarterdeckApp(App[int]):
         self.settings = settings
         self.theme_dir = theme_dir
         self.clock = clock
-        plain = settings.ascii if settings.ascii is not None else not _utf8()
-        self.view = View(session.store, clock(), ASCII if plain else UNICODE, session.simulated)
+        glyphs = fitting(settings.ascii, os.environ, _utf8())
+        self.view = View(session.store, clock(), glyphs, session.simulated)
         self.actions: Mapping[str, Action] = by_id()
         self.keymap = Keymap(ACTIONS, settings.keymap)
         self.commands = Commands(self)
@@ -91,6 +94,11 @@ class QuarterdeckApp(App[int]):
 
     # ---- life
 
+    def get_driver_class(self) -> type[Driver]:
+        """Return what speaks to the terminal; one that the environment names stays."""
+        found = super().get_driver_class()
+        return TerminalDriver if found is LinuxDriver else found
+
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Return the variables of styles.tcss that Textual does not know."""
         return dict(looks.VARIABLES)
@@ -104,6 +112,7 @@ class QuarterdeckApp(App[int]):
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self.exit, 128 + number, 128 + number)
+        self.app_resume_signal.subscribe(self, lambda _app: self.refresh(layout=True))
         self.garbage.begin()
         self.run_worker(self.typeahead.run(), name="keys", group="keys")
         self.call_after_refresh(self._begin)
@@ -249,6 +258,8 @@ class QuarterdeckApp(App[int]):
     def perform(self, action_id: str, argument: str = "") -> None:
         """Carry out an action; what cannot be done is said."""
         action = self.actions[action_id]
+        if action.asks and not argument:
+            action, argument = self.actions["command"], f"{action.id} "
         screen = self.base
         self.messages.pressed()
         self.garbage.pressed()
@@ -276,6 +287,10 @@ class QuarterdeckApp(App[int]):
         """Show a message on the last line for a while."""
         self.messages.say(clean(text), style)
         self.base.status.sync()
+
+    def key_for(self, action_id: str) -> str:
+        """Return the first key of an action as people write it; empty when it has none."""
+        return self.keymap.shown(self.actions[action_id])
 
     def column_names(self) -> list[str]:
         """Return the columns of the table that is shown; empty on other screens."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from textual.app import SuspendNotSupported
@@ -11,6 +14,10 @@ from console.ui.screens.listing import ListScreen
 
 if TYPE_CHECKING:
     from console.ui.app import QuarterdeckApp
+
+
+WRITE_SLICE_S = 0.004
+"""How long lines for a file are made at a stretch."""
 
 
 class Going:
@@ -82,11 +89,11 @@ class Going:
             self._app.push_screen(NoticesScreen())
 
     def act_command(self, argument: str) -> None:
-        """Open the command line."""
+        """Open the command line, with what it begins with."""
         from console.ui.prompt import Prompt
 
         app = self._app
-        app.base.ask(Prompt(":", "", app.command_history, app.commands.complete))
+        app.base.ask(Prompt(":", argument, app.command_history, app.commands.complete, replace=False))
 
     def act_palette(self, argument: str) -> None:
         """Search all actions."""
@@ -107,7 +114,7 @@ class Doing:
         app = self._app
         app.paused = not app.paused
         app.session.pause(app.paused)
-        key = app.keymap.shown(app.actions["pause"])
+        key = app.key_for("pause")
         app.say(
             f"paused: nothing is asked; {key} goes on" if app.paused else "live again", "warn" if app.paused else "ok"
         )
@@ -149,15 +156,32 @@ class Doing:
             self._app.say(f"copied {text if lines == 1 else f'{lines} lines'}", "ok")
 
     def act_write(self, argument: str) -> None:
-        """Write what is shown to a new file."""
+        """Write what is shown to a new file, in the background; how it ended is said."""
         screen = self._app.base
         name = argument or f"quarterdeck-{screen.kind}.txt"
+        self._app.run_worker(self._write(name, screen.picture()), name="writing", group="write", exit_on_error=False)
+
+    async def _write(self, name: str, picture: Iterator[str]) -> None:
+        from console.render.plain import marked
+
+        app = self._app
+        lines: list[str] = []
+        began = said = time.monotonic()
+        for line in picture:
+            lines.append(line)
+            if time.monotonic() - began > WRITE_SLICE_S:
+                if began - said > 1:
+                    app.say(f"writing {name}: {len(lines):,} lines", "info")
+                    said = began
+                await app.rest()
+                began = time.monotonic()
+        text = marked(app.view, "".join(f"{line}\n" for line in lines))
         try:
-            path = self._app.session.save(name, screen.picture())
+            path = await asyncio.to_thread(app.session.save, name, text)
         except OSError as error:
-            self._app.say(f"{name} cannot be written: {error.strerror or error}", "bad")
+            app.say(f"{name} cannot be written: {error.strerror or error}", "bad")
             return
-        self._app.say(f"written to {path}", "ok")
+        app.say(f"written to {path}", "ok")
 
     def act_suspend(self, argument: str) -> None:
         """Go back to the shell until `fg`."""

@@ -159,6 +159,7 @@ class TooSmall(Canvas):
 
     def draw(self, y: int) -> Strip:
         """Return a line: what is wrong, and how large it must be."""
-        width, height = self.console_app.size
-        lines = (f"{width}x{height} is too small", "make it 40x8 or larger", "q leaves")
+        app = self.console_app
+        width, height = app.size
+        lines = (f"{width}x{height} is too small", "make it 40x8 or larger", f"{app.key_for('quit')} leaves")
         return self.cells((Cell(lines[y] if y < len(lines) else "", "warn"),))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, cast
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal
@@ -13,7 +15,14 @@ from textual.widgets import Input
 from textual.widgets.input import Selection
 
 from console.render.cells import Cell
+from console.ui.actions import LINE
 from console.ui.canvas import Canvas
+from console.ui.keymap import key_of
+
+if TYPE_CHECKING:
+    from console.ui.app import QuarterdeckApp
+
+_ALWAYS: Mapping[str, str] = MappingProxyType({"enter": "open", "escape": "back"})
 
 
 class Sign(Canvas):
@@ -31,18 +40,11 @@ class Sign(Canvas):
 
 
 class _Line(Input):
-    """An input that leaves the keys of history, completion and leaving to the prompt.
-
-    The text that it begins with is selected: typing replaces it, moving the cursor keeps it.
-    """
-
-    def on_mount(self) -> None:
-        """Select what it begins with."""
-        self.selection = Selection(0, len(self.value))
+    """An input that leaves the keys of history, completion and leaving to the prompt."""
 
     async def _on_key(self, event: Key) -> None:
         prompt = self.parent
-        if isinstance(prompt, Prompt) and prompt.take_key(event.key):
+        if isinstance(prompt, Prompt) and not event.is_printable and prompt.take_key(event.key, event.character):
             event.stop()
             event.prevent_default()
             return
@@ -80,8 +82,11 @@ class Prompt(Horizontal):
         history: list[str],
         complete: Callable[[str], Sequence[str]] | None = None,
         on_move: Callable[[int], None] | None = None,
+        replace: bool = True,
     ) -> None:
-        super().__init__(id="prompt")
+        """Begin with `text`; with `replace` it is selected: typing replaces it, moving the cursor keeps it."""
+        super().__init__()
+        self._replace = replace
         self.sign = sign
         self._line = _Line(value=text, compact=True, select_on_focus=False)
         self._history = history
@@ -99,34 +104,41 @@ class Prompt(Horizontal):
     def on_mount(self) -> None:
         """Take the keys."""
         self._line.focus()
+        self._line.selection = Selection(0 if self._replace else len(self.text), len(self.text))
 
     @property
     def text(self) -> str:
         """What is typed."""
         return self._line.value
 
-    def take_key(self, key: str) -> bool:
+    def take_key(self, key: str, character: str | None) -> bool:
         """Take a key that is not for the text; whether it was one."""
-        if key != "tab":
+        meant = self._meaning(key_of(key, character))
+        if meant != "pane":
             self._offers = []
-        match key:
-            case "enter":
+        match meant:
+            case "open":
                 self._enter()
-            case "escape":
-                self._tell(self.Left(self.sign))
-            case "backspace" if not self._line.value:
+            case "back":
                 self._tell(self.Left(self.sign))
             case "up" | "down":
-                by = -1 if key == "up" else 1
+                by = -1 if meant == "up" else 1
                 if self._on_move is not None:
                     self._on_move(by)
                 else:
                     self._recall(by)
-            case "tab":
+            case "pane":
                 self._next_offer()
             case _:
                 return False
         return True
+
+    def _meaning(self, key: str) -> str | None:
+        """Return the action of a key; enter and escape always do what they say, or nobody would find out of here."""
+        if key == "backspace" and not self._line.value:
+            return "back"
+        action = cast("QuarterdeckApp", self.app).keymap.find(key, LINE)
+        return action.id if action is not None else _ALWAYS.get(key)
 
     def _recall(self, by: int) -> None:
         if self._at == len(self._history):

@@ -324,12 +324,12 @@ class RecordTable(Canvas):
         ellipsis = model.view.glyphs.ellipsis
         runs: list[Run] = [(f"{sign} ", "accent")]
         end = GUTTER
-        for place in self.placed:
+        cells = model.table.cells(row, [place.column for place in self.placed])
+        for place, cell in zip(self.placed, cells, strict=True):
             start = GUTTER + place.x
             if start > end:
                 runs.append((" " * (start - end), "text"))
-            column = place.column
-            runs.extend(fit_runs(column.cell(row), place.width, column.align, ellipsis))
+            runs.extend(fit_runs(cell, place.width, place.column.align, ellipsis))
             end = start + place.width
         return self.strip(runs, over=over)
 

@@ -56,9 +56,10 @@ class TypeAhead:
         app = self._app
         await _reached(app.focused or app.screen)
         await _reached(app.screen)
-        prompt = next(iter(app.screen.query("#prompt")), None)
-        if prompt is not None and app.focused is None:
-            await _reached(prompt)
+        prompts = list(app.screen.query("Prompt"))
+        if prompts and app.focused is None:
+            # The last one: the one before it may be on its way out.
+            await _reached(prompts[-1])
             await _reached(app)
 
 

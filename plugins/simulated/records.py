@@ -169,6 +169,7 @@ def reservation_record(fault: Fault, name: str, machines: list[Place], cluster: 
         cluster=cluster,
         state="ACTIVE",
         nodes=fold(machines, fault.nodes),
+        node_names=tuple([machines[index].name for index in fault.nodes]),
         starts_at=origin + fault.start,
         ends_at=origin + fault.end,
         users=("root",) if maintenance else ("gmoreau", "nokafor"),

@@ -8,13 +8,13 @@ words cannot change a state.
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from console.errors import BadAnswer
 from console.model import Node, Queue, Reservation
 from console.text import clean
-from plugins.slurm import gres, times
+from plugins.slurm import gres, hostlist, times
 from plugins.slurm.jobs import LIMIT_FREE
 from plugins.slurm.settings import AddressRule
 from plugins.slurm.states import asleep, hidden, node_state
@@ -69,6 +69,11 @@ class NodeReader:
         self._names: frozenset[str] = frozenset()
         self.twice: tuple[str, ...] = ()
         """Names that the last answer listed more than once: a forged line, or a broken Slurm."""
+
+    @property
+    def listed(self) -> Iterable[Node]:
+        """The nodes of the last listing."""
+        return self._lines.values()
 
     def read(self, answer: bytes) -> Generator[None, None, NodeListing]:
         """Read one answer: yields between slices, returns the listing. BadAnswer when these are not nodes."""
@@ -306,6 +311,7 @@ def reservations(answer: bytes, cluster: str) -> tuple[Reservation, ...]:
                 cluster=cluster,
                 state=_known(value.get("State")),
                 nodes=_known(value.get("Nodes")),
+                node_names=tuple([clean(each) for each in hostlist.expand(value.get("Nodes", "")) or ()]),
                 starts_at=times.epoch(value.get("StartTime", "")),
                 ends_at=times.epoch(value.get("EndTime", "")),
                 users=_several(value.get("Users")),

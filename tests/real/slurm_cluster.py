@@ -25,6 +25,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Self
 
 PROGRAMS = ("slurmctld", "slurmd", "slurmstepd", "munged", "squeue", "scontrol", "sbatch")
 START_S = 30.0
@@ -131,7 +132,7 @@ class SlurmCluster:
 
     # ---- life
 
-    def __enter__(self) -> SlurmCluster:
+    def __enter__(self) -> Self:
         try:
             self.start()
         except BaseException:

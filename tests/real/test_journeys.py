@@ -3,43 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
+import re
 import subprocess
-import sys
 import time
-from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.real.fleet import SshFleet
-from tests.real.slurm_cluster import SlurmCluster
+from tests.real.qd import qd
+from tests.real.slurm_cluster import SlurmCluster, wait_until
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
-
-
-def qd(*arguments: str, env: dict[str, str] | None = None, timeout: float = 60) -> subprocess.CompletedProcess[str]:
-    """Run the command as a person would, from outside."""
-    return subprocess.run(
-        [sys.executable, "-m", "console.cli", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        env={**os.environ, "LC_ALL": "C.UTF-8", **(env or {})},
-        check=False,
-    )
-
-
-def until(condition: Callable[[], Any], seconds: float, what: str) -> Any:
-    """Return the first truthy answer of `condition`; fail when there is none in time."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if value := condition():
-            return value
-        time.sleep(0.2)
-    raise AssertionError(f"not within {seconds:.0f} s: {what}")
 
 
 def test_twenty_hosts_of_which_three_are_dead(tmp_path: Path) -> None:
@@ -78,34 +53,44 @@ def gpus(tres: str) -> int:
     return total
 
 
+ODD_NAMES = ("odd|name", "two\nlines", "grün \x1b[31mrot", "train 7", "", "100%_[1-3]")
+CLEAN_NAMES = {"odd|name", "two lines", "grün rot", "train 7", "100%_[1-3]"}
+
+
+def squeue(slurm: SlurmCluster) -> dict[str, tuple[str, int]]:
+    """Return what squeue says: job id (without the limit of an array's tasks) to state and GPUs."""
+    lines = slurm.run("squeue", "-h", "-a", "-o", "%i|%T|%D|%b").stdout.splitlines()
+    rows = [line.split("|", 3) for line in lines]
+    return {re.sub(r"%\d+\]", "]", row[0]): (row[1], gpus(row[3]) * int(row[2])) for row in rows}
+
+
 def test_jobs_equal_squeue(slurm: SlurmCluster) -> None:
-    script = "#!/bin/sh\nsleep 300\n"
     for arguments in (
-        ["--gres=gpu:a100:2", "-N1"],
-        ["--gres=gpu:1", "-N2"],
-        ["-N1", "--hold"],
-        ["--gres=gpu:h100:8", "-N1", "-J", "odd|name"],
+        ("--gres=gpu:a100:2", "-N1"),
+        ("--gres=gpu:1", "-N2"),
+        ("--gres=gpu:h100:6", "-N1"),
+        ("--gres=gpu:1", "-N1", "-p", "gpu", "--array=1-9:2%2", "--hold"),
+        ("-p", "debug", "--array=0-7%2"),
+        ("--gres=gpu:1", "-n1", ":", "-p", "debug", "-n1"),
+        *(("-N1", "--hold", "--gres=gpu:2", "-J", name) for name in ODD_NAMES),
     ):
-        subprocess.run(
-            ["sbatch", "-p", "gpu", "--mem=100", "-o", "/dev/null", *arguments],
-            input=script, text=True, check=True, capture_output=True, env=slurm.environ,
-        )  # fmt: skip
+        slurm.submit("-p", "gpu", "--mem=100", *arguments)
     try:
+        wait_until(
+            lambda: [state for state, _ in squeue(slurm).values()].count("RUNNING") == 7, 30, "what can run runs"
+        )
+        before = squeue(slurm)
         done = qd("jobs", "--json", env=slurm.environ)
         assert done.returncode == 0, done.stderr
+        assert before == squeue(slurm), "nothing changed meanwhile, else this compares two moments"
         ours = json.loads(done.stdout)["jobs"]
-        lines = subprocess.run(
-            ["squeue", "-h", "-a", "-o", "%i %T %D %b"],
-            capture_output=True, text=True, check=True, env=slurm.environ,
-        ).stdout.splitlines()  # fmt: skip
-        theirs = [line.split(None, 3) for line in lines]
-        assert {job["id"] for job in ours} == {row[0] for row in theirs}
-        assert Counter(job["scheduler_state"].split("+")[0] for job in ours) == Counter(row[1] for row in theirs)
-        assert {job["id"]: job["accelerators"] for job in ours} == {
-            row[0]: gpus(row[3]) * int(row[2]) for row in theirs
-        }
+        assert len(ours) == len(before)
+        assert {job["id"]: (job["scheduler_state"].split("+")[0], job["accelerators"]) for job in ours} == before
+        assert {job["name"] for job in ours} >= CLEAN_NAMES
+        assert "\x1b" not in done.stdout
+        assert {job["array"]["tasks"] for job in ours if job["id"].endswith("]")} == {5, 6}
     finally:
-        subprocess.run(["scancel", "-u", "root"], check=False, env=slurm.environ)
+        slurm.cancel_all()
 
 
 def test_a_drain_from_outside_is_seen(slurm: SlurmCluster) -> None:

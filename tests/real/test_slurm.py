@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import shutil
 import signal
 import subprocess
@@ -377,35 +376,6 @@ async def test_a_key_that_differs(own: SlurmCluster, tmp_path: Path) -> None:
             assert isinstance(error, Denied)
             assert "credential" in error.what
             assert "munge.key" in error.hint
-
-
-@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("setpriv") is None, reason="needs root to become somebody else")
-async def test_private_data_for_somebody_else(tmp_path: Path, slurm: SlurmCluster) -> None:
-    base = Path("/tmp") / f"qd-private-{os.getpid()}"
-    base.mkdir(mode=0o755)
-    try:
-        with SlurmCluster(base, nodes=2, extra="PrivateData=jobs,nodes") as cluster:
-            cluster.submit("-p", "gpu")
-            folder = base / "as-nobody"
-            folder.mkdir()
-            for program in ("squeue", "scontrol", "sdiag"):
-                wrapper = folder / program
-                real = shutil.which(program)
-                wrapper.write_text(f'#!/bin/sh\nexec setpriv --reuid 65534 --regid 65534 --clear-groups {real} "$@"\n')
-                wrapper.chmod(0o755)
-            async with watching(cluster, SlurmSettings(bin=str(folder))) as watcher:
-                records = await watcher.look_at_jobs()
-                assert records.jobs == (), "Slurm hides them without a word"
-                error, _ = await fails(watcher.look_at_nodes)
-                assert isinstance(error, Denied)
-                assert "PrivateData" in error.hint
-                records = await watcher.look_at_jobs()
-                assert records.detail is not None
-                assert "PrivateData=jobs" in records.detail
-                checks = {check.subject: check for check in await watcher.backend.doctor()}
-                assert checks["PrivateData"].state is CheckState.WARNING
-    finally:
-        shutil.rmtree(base, ignore_errors=True)
 
 
 async def test_the_backup_controller_takes_over(tmp_path: Path, slurm: SlurmCluster) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ import pytest
 from console.errors import ConfigError, PluginError, UsageError
 from console.model import NodeState, SourceState
 from console.store import Store
+from console.ui import doing
+from console.ui.actions import ACTIONS, Action
 from tests.ui.harness import NOW, Console, Looks, NotingSession, many, press, running, settle
 from tests.unit.records import batch, job, listing, node, queue, status, until
 
@@ -394,6 +397,37 @@ async def test_copy_and_write(monkeypatch: pytest.MonkeyPatch) -> None:
         assert "No space left on device" in app.text
 
 
+async def test_a_hundred_thousand_rows_are_written_without_holding_the_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doing, "WRITE_SLICE_S", -1.0)
+    app = Console(many(300))
+    async with running(app, (80, 24)) as pilot:
+        gate = asyncio.Event()
+        monkeypatch.setattr(app, "rest", gate.wait)
+        await pilot.press("w", "j")
+        await settle(pilot, app)
+        assert app.table_screen.table.index == 1, "the key was answered"
+        assert app.session.saved == {}, "while it was still being written"
+        gate.set()
+        await app.workers.wait_for_complete([worker for worker in app.workers if worker.name == "writing"])
+        lines = app.session.saved["quarterdeck-fleet.txt"].splitlines()
+        assert [line.split()[0] for line in lines] == ["NODE", *(f"n{number:04}" for number in range(1, 301))]
+        assert "written to /here/quarterdeck-fleet.txt" in app.text
+
+
+async def test_what_is_written_of_a_simulation_says_so_on_its_first_line() -> None:
+    store = many(3)
+    store.apply(queue("slurm:big/jobs", job("7", cluster="big")))
+    app = Console(session=NotingSession(store, simulated=True))
+    async with running(app, (100, 30)) as pilot:
+        for number, keys in enumerate((["1"], ["m"], ["2"], ["enter"], ["question_mark"])):
+            await press(pilot, app, *keys)
+            await type_command(pilot, app, f"write {number}.txt")
+            lines = app.session.saved[f"{number}.txt"].splitlines()
+            assert lines[0] == "SIMULATED", keys
+            assert len(lines) > 1
+    assert "utilization of each GPU" in app.session.saved["1.txt"]
+
+
 async def test_pause_pace_and_leave() -> None:
     app = Console()
     async with running(app, (120, 30)) as pilot:
@@ -451,6 +485,61 @@ async def test_palette_and_help_come_from_the_registry() -> None:
         assert not app.paused
         await press(pilot, app, "p")
         assert not app.paused
+
+
+@pytest.mark.parametrize("action", [action for action in ACTIONS if action.asks], ids=lambda action: action.id)
+async def test_an_action_that_needs_an_argument_asks_for_it(action: Action) -> None:
+    app = Console(looks=Looks(keymap={action.id: "f6"}))
+    async with running(app, (120, 40)) as pilot:
+        await press(pilot, app, "f6")
+        assert app.base.prompt is not None
+        assert app.base.prompt.text == f"{action.id} "
+        assert app.messages.line is not None
+        assert action.argument in "".join(cell.text for cell in app.messages.line)
+        await press(pilot, app, "escape")
+        assert app.base.prompt is None
+        await type_command(pilot, app, action.id)
+        assert app.base.prompt is not None, "also when it was typed without one"
+
+
+async def test_sort_of_the_palette_asks_for_the_column() -> None:
+    app = Console()
+    async with running(app, (120, 40)) as pilot:
+        await press(pilot, app, "ctrl+p", *"sort", "space", *"name", "enter")
+        await press(pilot, app, "p", "o", "w", "tab", "enter")
+        assert app.table_screen.model.column.id == "power"
+
+
+async def test_choosers_and_lines_of_input_obey_the_keymap() -> None:
+    keys = {"down": "n, down", "up": "e, up", "mark": "f7", "carry-down": "f8", "open": "ctrl-o", "back": "ctrl-g"}
+    app = Console(looks=Looks(keymap=keys))
+    async with running(app, (120, 30)) as pilot:
+        assert not app.messages.notices
+        await press(pilot, app, "C")
+        assert "f7 shows, f8 K move, r resets, ctrl-o takes" in app.text
+        await press(pilot, app, "j", "enter", "n", "f7", "f8", "e", "ctrl+o")
+        shown = [place.column.id for place in app.table_screen.table.placed]
+        assert shown[:3] == ["node", "gpu", "util"], "state is off, behind gpu"
+        await press(pilot, app, "C", "ctrl+g")
+        assert app.screen is app.base
+        await press(pilot, app, "C", "q")
+        assert app.screen is app.base, "q leaves the list, not the console"
+        assert app.is_running
+        await press(pilot, app, "slash", *"gpun", "ctrl+g")
+        assert (app.base.prompt, app.table_screen.filter_text) == (None, "")
+        await press(pilot, app, "slash", *"gpu", "ctrl+o")
+        assert (app.base.prompt, app.table_screen.filter_text) == (None, "gpu")
+        await press(pilot, app, "slash", "x", "enter", "slash", "up")
+        assert app.base.prompt is not None
+        await press(pilot, app, "escape")
+        assert app.base.prompt is None, "escape always leads out"
+
+
+async def test_a_page_of_columns_is_scrolled() -> None:
+    app = Console()
+    async with running(app, (120, 30)) as pilot:
+        await press(pilot, app, "C", "G", "g", "J", "enter")
+        assert [place.column.id for place in app.table_screen.table.placed][:2] == ["state", "node"]
 
 
 async def test_commands_complete_and_name_the_nearest() -> None:
@@ -566,6 +655,36 @@ async def test_stale_rows_stay_with_their_age() -> None:
         assert "unreachable" in app.lines[0]
         row = next(line for line in app.lines if " gpu01 " in line)
         assert "60m" in row or "1h" in row
+
+
+@pytest.mark.parametrize(("screen", "what"), [("fleet", "nodes"), ("jobs", "jobs")])
+async def test_a_silent_scheduler_is_named_with_its_age_above_the_table(screen: str, what: str) -> None:
+    app = Console(screen=screen)
+    async with running(app, (80, 24)) as pilot:
+        ends = [app.lines[2].rstrip()[-4:]]
+        assert "old" not in app.lines[2]
+        for age, words in ((150, "slurm lab:  2m old"), (180, "slurm lab:  3m old")):
+            app.at = NOW + age
+            silent = status(f"slurm:lab/{what}", state=SourceState.UNREACHABLE, error="no answer", observed_at=NOW)
+            app.session.store.apply(batch(silent))
+            await settle(pilot, app)
+            assert words in app.lines[2]
+            ends.append(app.lines[2].rstrip()[-4:])
+            grey = app.styles_of_theme.get("stale", "selected").color
+            row = app.table_screen.table.render_line(1)
+            assert next(part.style.color for part in row if part.style and part.text.strip(" ▶")) == grey
+        assert len(set(ends)) == 1, "the count stays where it was"
+        app.session.store.apply(batch(status(f"slurm:lab/{what}", observed_at=app.at)))
+        await settle(pilot, app)
+        assert "old" not in app.lines[2]
+
+
+async def test_a_scheduler_that_never_answered_has_no_old_table() -> None:
+    app = Console(Store())
+    async with running(app, (80, 24)) as pilot:
+        app.session.store.apply(batch(status("slurm:lab/nodes", state=SourceState.UNREACHABLE, error="no route")))
+        await settle(pilot, app)
+        assert " old" not in app.lines[2]
 
 
 async def test_an_idle_screen_repaints_nothing() -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from console.ui.actions import ACTIONS, ALL, by_id
+from console.ui.actions import ACTIONS, CHOOSER, EVERYWHERE, by_id
 from console.ui.app import QuarterdeckApp
 from console.ui.doing import Doing, Going
 from console.ui.keymap import Keymap, key_of, parse_key
+from console.ui.screens.chooser import Choosing
 from console.ui.screens.fleet import FleetScreen
+from console.ui.screens.handlers import Motions
 from console.ui.screens.listing import ListScreen
 from console.ui.screens.log import LogScreen
 from console.ui.screens.texts import HelpScreen
@@ -36,13 +38,13 @@ def test_defaults_do_not_clash_and_everything_is_done_by_somebody() -> None:
     seen: set[tuple[str, str]] = set()
     for action in ACTIONS:
         for screen in action.screens:
-            assert screen in ALL
+            assert screen in EVERYWHERE
             for key in action.keys:
                 assert parse_key(key) == key
                 assert (screen, key) not in seen, (screen, key)
                 seen.add((screen, key))
     screens = (FleetScreen(None), LogScreen(("lab", "1")))
-    doers = [Going, Doing, *(type(handler) for screen in screens for handler in screen.handlers)]
+    doers = [Going, Doing, Choosing, *(type(handler) for screen in screens for handler in screen.handlers)]
     for action in ACTIONS:
         assert any(hasattr(doer, action.method) for doer in doers), action.id
     assert len(by_id()) == len(ACTIONS)
@@ -56,6 +58,11 @@ def test_what_a_screen_offers_can_be_done_there() -> None:
         doers = [*base, *map(type, screen.handlers)]
         for action in Keymap(ACTIONS, {}).offered(kind):
             assert any(hasattr(doer, action.method) for doer in doers), (kind, action.id)
+
+
+def test_what_a_chooser_offers_can_be_done_there() -> None:
+    for action in Keymap(ACTIONS, {}).offered(CHOOSER):
+        assert hasattr(Choosing, action.method) or hasattr(Motions, action.method), action.id
 
 
 @pytest.mark.parametrize(

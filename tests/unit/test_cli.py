@@ -114,7 +114,7 @@ def test_words_of_a_filter_may_stand_around_options(qd: Run) -> None:
 def test_snapshot_as_text_and_as_json(qd: Run) -> None:
     text = qd("snapshot", *SIMULATED)
     assert text.returncode == 0, text.stderr
-    assert "SIMULATED" in text.stdout
+    assert text.stdout.splitlines()[0] == "SIMULATED"
     state = json.loads(qd("snapshot", "--json", *SIMULATED).stdout)
     assert state["schema"] == "quarterdeck/snapshot/1"
     assert {"sources", "clusters", "nodes", "jobs", "findings"} <= set(state)
@@ -124,7 +124,7 @@ def test_snapshot_as_text_and_as_json(qd: Run) -> None:
 def test_jobs_without_a_terminal_are_a_table(qd: Run) -> None:
     done = qd("jobs", *SIMULATED)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("JOB")
+    assert done.stdout.startswith("SIMULATED\nJOB")
     mine = json.loads(qd("jobs", "--mine", "--json", *SIMULATED).stdout)
     assert mine["jobs"] == []
 
@@ -173,6 +173,7 @@ def test_verbose_names_what_failed_once(qd: Run) -> None:
 
 
 def test_this_machine_is_what_is_shown_without_any_configuration(qd: Run) -> None:
+    assert "SIMULATED" not in qd("nodes").stdout
     done = qd("nodes", "--json")
     assert done.returncode == 0, done.stderr
     (node,) = json.loads(done.stdout)["nodes"]

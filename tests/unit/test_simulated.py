@@ -124,6 +124,12 @@ async def test_another_seed_is_another_cluster() -> None:
     assert (await one.telemetry(Attention())).samples != (await other.telemetry(Attention())).samples
 
 
+async def test_it_asks_nobody() -> None:
+    backend = opened(Clock(), nodes=16)
+    answers = [await backend.inventory(), await backend.jobs(), await backend.telemetry(Attention())]
+    assert [answer.requests for answer in answers] == [0, 0, 0]
+
+
 # ---- changes add up
 
 

@@ -265,9 +265,29 @@ def test_an_endless_task_list_is_cut_and_counted() -> None:
     assert job.array == ArrayPart(id="77", tasks=4500, pending=4500)
 
 
-def test_ids_of_a_federation_are_kept_as_they_are() -> None:
-    (job,) = read_jobs(row("67108865", "x").encode()).jobs
-    assert job.id == "67108865"
+@pytest.mark.parametrize(
+    ("number", "job_id", "array"),
+    [
+        ("67108865", "67108865", None),
+        ("134217729_4", "134217729_4", "134217729"),
+        ("134217729_[5-9%2]", "134217729_[5-9]", "134217729"),
+        ("4227858433+1", "4227858433+1", None),
+    ],
+)
+def test_ids_of_a_federation_are_kept_as_they_are(number: str, job_id: str, array: str | None) -> None:
+    """There the number of the cluster of origin stands in the upper bits, above 26 of the job's own: up to 2³²."""
+    (job,) = read_jobs(row(number, "x").encode()).jobs
+    assert job.id == job_id
+    assert (job.array and job.array.id) == array
+
+
+def test_a_job_whose_siblings_are_on_other_clusters_is_one_row_on_each() -> None:
+    here, there = (
+        finish(JobReader(cluster).read(row("67108865", "x", State=state).encode(), NONCE, MACHINE_FIELDS)).jobs[0]
+        for cluster, state in (("here", "PENDING"), ("there", "REVOKED"))
+    )
+    assert (here.id, here.cluster, here.state) == ("67108865", "here", JobState.PENDING)
+    assert (there.id, there.cluster, there.state) == ("67108865", "there", JobState.CANCELLED)
 
 
 # ---- nodes
@@ -456,10 +476,17 @@ def test_reservations(version: str) -> None:
     assert found["maint1"].flags == ("MAINT", "IGNORE_JOBS", "SPEC_NODES")
     assert (found["maint1"].state, found["maint1"].nodes, found["maint1"].users) == ("ACTIVE", "n7", ("root",))
     assert found["class"].accounts == ("research",)
+    assert (found["maint1"].node_names, found["class"].node_names) == (("n7",), ("n1", "n2"))
     (maint,) = parse.reservations(recorded(version, "reservation-epoch.out"), "lab")
     assert maint.starts_at is not None
     assert maint.ends_at == maint.starts_at + 3600
     assert parse.reservations(recorded(version, "reservations-none.out"), "lab") == ()
+
+
+def test_a_reservation_whose_nodes_cannot_be_read_stands_without_them() -> None:
+    for nodes in ("n[1-", "(null)", "n[1-999999999]"):
+        (found,) = parse.reservations(f"ReservationName=r Nodes={nodes} State=ACTIVE".encode(), "lab")
+        assert (found.name, found.node_names) == ("r", ())
 
 
 def test_configuration_and_controllers(version: str) -> None:

@@ -185,6 +185,18 @@ def test_every_reader_has_changes_of_its_own() -> None:
     assert second.take().nodes == {"n1"}
 
 
+def test_the_same_number_on_two_clusters_is_two_jobs() -> None:
+    store = Store()
+    store.apply(queue("slurm:a/jobs", job("67108865", cluster="a", name="here")))
+    store.apply(queue("slurm:b/jobs", job("67108865", cluster="b", name="there")))
+    assert {key: shown.name for key, shown in store.jobs.items()} == {
+        ("a", "67108865"): "here",
+        ("b", "67108865"): "there",
+    }
+    store.apply(queue("slurm:a/jobs"))
+    assert set(store.jobs) == {("b", "67108865")}
+
+
 def test_queues_reservations_clusters_and_findings_are_other() -> None:
     store = Store()
     changes = store.subscribe()

@@ -53,6 +53,8 @@ class Column(Generic[R]):
     max_width: int | None = None
     names: tuple[str, ...] = ()
     """Other names that a filter may call it by."""
+    own_age: bool = False
+    """Its cells say themselves when they are old: they do not come from the source that lists the row."""
 
     def sort(self, row: R) -> Value:
         """Return the key of this row: a float or a str, the same type in every row; None sorts last."""
@@ -96,6 +98,10 @@ class Table(Generic[R]):
     """(column, descending)."""
     empty: str
     """What an empty table says."""
+    old_words: Callable[[R], bool] | None = None
+    """Whether the source that lists the row does not answer now, so that its words are old ones; None: never."""
+    lists: str | None = None
+    """What the sources of its rows list, as the end of their names has it: `nodes`, `jobs`."""
     by_id: Mapping[str, Column[R]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -106,6 +112,12 @@ class Table(Generic[R]):
                     raise ValueError(f"two columns of {self.id} are called {name}")
                 names[name] = column
         object.__setattr__(self, "by_id", names)
+
+    def cells(self, row: R, columns: Iterable[Column[R]]) -> list[Cell]:
+        """Return the cells of a row; the old words of a silent source are `stale`."""
+        if self.old_words is None or not self.old_words(row):
+            return [column.cell(row) for column in columns]
+        return [column.cell(row) if column.own_age else Cell(column.cell(row).text, "stale") for column in columns]
 
     def column(self, name: str) -> Column[R]:
         """Return a column by its id or another of its names. UsageError names the nearest that exists."""

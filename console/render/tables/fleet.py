@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from console.model import Accelerator
-from console.render import nodes, units
+from console.render import nodes, scheduling, units
 from console.render.cells import Cell
 from console.render.glyphs import NODE_SIGNS, SEVERITY_SIGNS, accelerator_sign
 from console.render.spark import heat_style, mini_bars
@@ -54,8 +54,11 @@ def _node(row: FleetRow) -> Cell:
 
 
 def _state(row: FleetRow) -> Cell:
-    cell = row.view.glyphs.state(NODE_SIGNS[row.node.state])
-    return Cell(cell.text, "stale") if nodes.silent_listing(row.view.store, row.node) else cell
+    return row.view.glyphs.state(NODE_SIGNS[row.node.state])
+
+
+def _old_words(row: FleetRow) -> bool:
+    return nodes.silent_listing(row.view.store, row.node) is not None
 
 
 def _state_word(row: FleetRow) -> str:
@@ -69,12 +72,13 @@ def _state_rank(row: FleetRow) -> float:
 def _bars(row: FleetRow) -> Cell:
     gpus = row.gpus
     if gpus:
-        return mini_bars(
+        bars = mini_bars(
             [None if gpu.utilization_percent is None else gpu.utilization_percent / 100 for gpu in gpus],
             8 if len(gpus) <= 8 else 16,
             glyphs=row.view.glyphs,
             bad=[accelerator_sign(gpu.state).rank > 0 for gpu in gpus],
         )
+        return Cell(bars.text, "stale") if nodes.is_stale(row.view.store, row.node, row.view.now) else bars
     count = nodes.accelerator_count(row.node)
     if count:
         return Cell(row.view.missing * min(count, 16), "muted")
@@ -143,7 +147,8 @@ def _allocated(row: FleetRow) -> Cell:
 
 
 def note(row: FleetRow) -> tuple[str, str]:
-    """Return what is wrong with it in one line, with its style: a finding, a reason, a source that fails."""
+    """Return what is to be known of it in one line, with its style: a finding, a reason, a source that fails, a GPU,
+    a reservation; the first of them."""
     glyphs = row.view.glyphs
     finding = nodes.worst_finding(row.node.findings)
     if finding is not None:
@@ -151,14 +156,15 @@ def note(row: FleetRow) -> tuple[str, str]:
         return f"{glyphs.glyph(sign)} {finding.title}", sign.style
     reason = nodes.facet_text(row.node, "reason")
     if reason:
-        return reason, "warn"
+        return reason, "stale" if _old_words(row) else "warn"
     status = nodes.probe_status(row.view.store, row.node)
     if status is not None and status.error:
         return f"{status.state.value}: {status.error}", "warn"
     broken = next((gpu for gpu in row.gpus if gpu.state != "ok"), None)
     if broken is not None:
         return f"{glyphs.warning} gpu{broken.index} {broken.state}", "bad"
-    return "", "text"
+    reserved = scheduling.note(row.node.reservations, row.view.now) if row.node.reservations else None
+    return (reserved, "stale" if _old_words(row) else "info") if reserved else ("", "text")
 
 
 def _age(row: FleetRow) -> Cell:
@@ -179,9 +185,14 @@ def clusters(node: NodeView) -> str:
     return " ".join(dict.fromkeys(facet.cluster for facet in node.facets.values()))
 
 
+def queues(node: NodeView) -> list[tuple[str, str]]:
+    """Return (cluster, name) of its partitions or labels over all that list it."""
+    return [(facet.cluster, name) for facet in node.facets.values() for name in facet.partitions]
+
+
 def partitions(node: NodeView) -> str:
-    """Return its partitions or labels over all that list it, each once."""
-    return ",".join(dict.fromkeys(name for facet in node.facets.values() for name in facet.partitions))
+    """Return the names of its partitions or labels, each once."""
+    return ",".join(dict.fromkeys(name for _, name in queues(node)))
 
 
 def cpu_percent(row: FleetRow) -> float | None:
@@ -215,6 +226,11 @@ def model(row: FleetRow) -> str | None:
     """What its accelerators are."""
     seen = next((gpu.model for gpu in row.gpus if gpu.model), None)
     return nodes.short_model(seen) if seen else nodes.facet_text(row.node, "accelerator_model")
+
+
+def _model(row: FleetRow) -> Cell:
+    listed = not any(gpu.model for gpu in row.gpus)
+    return row.view.text(model(row), "stale" if listed and _old_words(row) else "text")
 
 
 def _source_word(row: FleetRow) -> str | None:
@@ -260,28 +276,28 @@ COLUMNS: tuple[Column[FleetRow], ...] = (
     ),
     Column(
         "gpu", "GPU", 8, _bars, utilization, "one bar a GPU: its utilisation; ✗ a GPU that is lost", 3,
-        unit="percent", max_width=16, names=("gpus",),
+        unit="percent", max_width=16, names=("gpus",), own_age=True,
     ),
     Column(
         "util", "UTL%", 4, _util, utilization, "mean GPU utilisation, percent", 4, align="right",
-        unit="percent", names=("utilization",),
+        unit="percent", names=("utilization",), own_age=True,
     ),
     Column(
         "mem", "GMEM", 5, lambda row: row.measured(units.size(memory_used(row), row.view.missing)),
-        memory_used, "GPU memory in use, all GPUs", 6, align="right", unit="bytes", names=("gmem",),
+        memory_used, "GPU memory in use, all GPUs", 6, align="right", unit="bytes", names=("gmem",), own_age=True,
     ),
     Column(
         "power", "PWR W", 5, lambda row: row.measured(units.watts(power(row), row.view.missing)), power,
-        "power of its GPUs, W", 7, align="right", unit="number", names=("pwr",),
+        "power of its GPUs, W", 7, align="right", unit="number", names=("pwr",), own_age=True,
     ),
     Column(
         "temp", "TEMP", 4, _temperature, temperature, "hottest GPU, °C", 9, align="right", unit="number",
-        names=("temperature",),
+        names=("temperature",), own_age=True,
     ),
     Column(
         "net", "NET/s", 5, lambda row: row.measured(units.rate(nodes.traffic(row.node), row.view.missing)),
         lambda row: nodes.traffic(row.node), "received plus sent over all links, bytes/s", 10, align="right",
-        unit="rate",
+        unit="rate", own_age=True,
     ),
     Column(
         "job", "JOBS", 10, _jobs, _job_text, "jobs that run on it", 8, min_width=8, max_width=14,
@@ -289,22 +305,27 @@ COLUMNS: tuple[Column[FleetRow], ...] = (
     ),
     Column(
         "finding", "FINDING", 24, _finding, lambda row: note(row)[0] or None,
-        "the worst finding, else the scheduler's reason, else why it is not measured", 5, min_width=16,
-        max_width=60, names=("reason", "note"),
+        "the worst finding, else the scheduler's reason, else why it is not measured, else its reservation", 5,
+        min_width=16,
+        max_width=60, names=("reason", "note"), own_age=True,
     ),
-    Column("age", "AGE", 4, _age, _age_value, "how old the values are", 11, align="right", unit="seconds"),
+    Column(
+        "age", "AGE", 4, _age, _age_value, "how old the values are", 11, align="right", unit="seconds",
+        own_age=True,
+    ),
     Column(
         "cpu", "CPU%", 4, lambda row: row.measured(units.percent(cpu_percent(row), row.view.missing)),
-        cpu_percent, "busy share of all cores", 12, align="right", unit="percent",
+        cpu_percent, "busy share of all cores", 12, align="right", unit="percent", own_age=True,
     ),
     Column(
         "ram", "RAM%", 4,
         lambda row: row.measured(units.percent(memory_percent(row), row.view.missing), _memory_style(row)),
         memory_percent, "memory of the machine in use", 13, align="right", unit="percent", names=("memory",),
+        own_age=True,
     ),
     Column(
         "load", "LOAD", 6, lambda row: row.measured(units.decimal(load1(row), 1, row.view.missing)), load1,
-        "load of the last minute", 14, align="right", unit="number",
+        "load of the last minute", 14, align="right", unit="number", own_age=True,
     ),
     Column(
         "alloc", "ALLOC", 5, _allocated, allocated, "GPUs that jobs hold, of all it has", 15, align="right",
@@ -324,12 +345,12 @@ COLUMNS: tuple[Column[FleetRow], ...] = (
         lambda row: clusters(row.node) or None, "the clusters that list it", 18, names=("clusters",),
     ),
     Column(
-        "model", "MODEL", 12, lambda row: row.view.text(model(row)), model, "what its GPUs are", 19,
-        max_width=24,
+        "model", "MODEL", 12, _model, model, "what its GPUs are", 19,
+        max_width=24, own_age=True,
     ),
     Column(
         "source", "SOURCE", 11, lambda row: row.view.text(_source_word(row), "muted"), _source_word,
-        "how the probe that measures it is doing", 20,
+        "how the probe that measures it is doing", 20, own_age=True,
     ),
     Column(
         "scheduler", "SCHEDULER", 14,
@@ -343,7 +364,7 @@ COLUMNS: tuple[Column[FleetRow], ...] = (
     ),
     Column(
         "uptime", "UPTIME", 6, lambda row: row.view.number(units.duration(uptime(row), row.view.missing)),
-        uptime, "since it booted", 23, align="right", unit="seconds",
+        uptime, "since it booted", 23, align="right", unit="seconds", own_age=True,
     ),
 )
 # fmt: on
@@ -360,4 +381,6 @@ TABLE: Table[FleetRow] = Table(
     nodes=lambda row: (row.node,),
     default_sort=("node", False),
     empty="no nodes yet",
+    old_words=_old_words,
+    lists="nodes",
 )

@@ -108,11 +108,10 @@ def utilization(row: JobRow) -> float | None:
 
 
 def _state(row: JobRow) -> Cell:
-    cell = row.view.glyphs.state(JOB_SIGNS[row.job.state])
-    return Cell(cell.text, "stale") if _is_old_word(row) else cell
+    return row.view.glyphs.state(JOB_SIGNS[row.job.state])
 
 
-def _is_old_word(row: JobRow) -> bool:
+def _old_words(row: JobRow) -> bool:
     """Whether the source that lists this job does not answer now."""
     store = row.view.store
     cluster = store.clusters.get(row.job.cluster)
@@ -215,7 +214,7 @@ COLUMNS: tuple[Column[JobRow], ...] = (
     ),
     Column(
         "util", "UTL%", 4, _util, utilization, "mean utilisation of the GPUs of its nodes", 12, align="right",
-        unit="percent", names=("utilization",),
+        unit="percent", names=("utilization",), own_age=True,
     ),
     Column(
         "start", "START", 11, _start, lambda row: _ago(row, start(row)),
@@ -290,4 +289,6 @@ TABLE: Table[JobRow] = Table(
     nodes=_all_nodes,
     default_sort=("state", True),
     empty="no jobs",
+    old_words=_old_words,
+    lists="jobs",
 )

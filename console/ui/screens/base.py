@@ -165,9 +165,9 @@ class BaseScreen(Screen[None]):
         """Return (page, id) of what is under the cursor, None when nothing opens there."""
         return None
 
-    def picture(self) -> str:
-        """Return what is shown as text, for a file."""
-        return ""
+    def picture(self) -> Iterator[str]:
+        """Yield what is shown as lines of text, for a file; there may be a hundred thousand."""
+        yield from ()
 
     def clip(self) -> str:
         """Return what is marked, else what is under the cursor, for the clipboard."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
@@ -12,8 +12,48 @@ from textual.screen import ModalScreen
 
 from console.render.cells import Cell, fit
 from console.render.tables import Table
+from console.ui.actions import CHOOSER
 from console.ui.keymap import key_of
 from console.ui.panes import Caption, LinesPane, Row, Rule
+from console.ui.screens.handlers import Motions
+
+if TYPE_CHECKING:
+    from console.ui.app import QuarterdeckApp
+
+
+class Choosing:
+    """What the keys do to a list of columns besides moving in it."""
+
+    def __init__(self, chooser: ColumnChooser) -> None:
+        self._chooser = chooser
+
+    def act_mark(self, argument: str) -> None:
+        """Show the column, or not."""
+        self._chooser.toggle()
+
+    def act_carry_down(self, argument: str) -> None:
+        """Move the column down."""
+        self._chooser.carry(1)
+
+    def act_carry_up(self, argument: str) -> None:
+        """Move the column up."""
+        self._chooser.carry(-1)
+
+    def act_reset(self, argument: str) -> None:
+        """Take all columns, by the room."""
+        self._chooser.dismiss(())
+
+    def act_open(self, argument: str) -> None:
+        """Take what is chosen."""
+        self._chooser.take()
+
+    def act_back(self, argument: str) -> None:
+        """Leave the columns as they were."""
+        self._chooser.dismiss(None)
+
+    def act_quit(self, argument: str) -> None:
+        """Leave the list, not the console."""
+        self._chooser.dismiss(None)
 
 
 class ColumnChooser(ModalScreen[tuple[str, ...] | None]):
@@ -27,15 +67,27 @@ class ColumnChooser(ModalScreen[tuple[str, ...] | None]):
         ids = [column.id for column in table.columns]
         self._on = set(chosen or ids)
         self._order = [*chosen, *(name for name in ids if name not in chosen)] if chosen else ids
+        self.pane = LinesPane("choices", "surface")
+        """What the keys for moving move."""
+        self.pane.active = True
+        self._handlers = (Choosing(self), Motions(self))
+
+    @property
+    def console_app(self) -> QuarterdeckApp:
+        """The app, with its own type."""
+        return cast("QuarterdeckApp", self.app)
 
     def compose(self) -> ComposeResult:
         """Stack title and list."""
-        self._lines = LinesPane("choices", "surface")
-        self._lines.active = True
         with Vertical(id="box"):
-            yield Caption(f"columns of {self._table.title}", "space shows, J K move, r resets, enter takes, esc leaves")
-            yield self._lines
+            yield Caption(f"columns of {self._table.title}", self._keys())
+            yield self.pane
             yield Rule()
+
+    def _keys(self) -> str:
+        names = ("mark", "carry-down", "carry-up", "reset", "open", "back")
+        mark, down, up, reset, take, leave = map(self.console_app.key_for, names)
+        return f"{mark} shows, {down} {up} move, {reset} resets, {take} takes, {leave} leaves"
 
     def on_mount(self) -> None:
         """Show the columns."""
@@ -55,38 +107,35 @@ class ColumnChooser(ModalScreen[tuple[str, ...] | None]):
                     )
                 )
             )
-        self._lines.show(rows)
+        self.pane.show(rows)
 
     def on_key(self, event: Key) -> None:
-        """Choose."""
+        """Do what the key means here."""
         event.stop()
         event.prevent_default()
-        lines = self._lines
-        match key_of(event.key, event.character):
-            case "j" | "down":
-                lines.move(1)
-            case "k" | "up":
-                lines.move(-1)
-            case "space":
-                self._on ^= {self._order[lines.index]}
-                self._show()
-            case "J":
-                self._carry(1)
-            case "K":
-                self._carry(-1)
-            case "r":
-                self.dismiss(())
-            case "enter":
-                chosen = tuple(name for name in self._order if name in self._on)
-                natural = tuple(column.id for column in self._table.columns)
-                self.dismiss(() if chosen == natural else chosen or None)
-            case "escape" | "q":
-                self.dismiss(None)
+        action = self.console_app.keymap.find(key_of(event.key, event.character), CHOOSER)
+        for handler in self._handlers:
+            method = None if action is None else getattr(handler, action.method, None)
+            if method is not None:
+                method("")
+                return
 
-    def _carry(self, by: int) -> None:
-        at = self._lines.index
+    def toggle(self) -> None:
+        """Show the column under the cursor, or not."""
+        self._on ^= {self._order[self.pane.index]}
+        self._show()
+
+    def carry(self, by: int) -> None:
+        """Move the column under the cursor, and the cursor with it."""
+        at = self.pane.index
         to = at + by
         if 0 <= to < len(self._order):
             self._order[at], self._order[to] = self._order[to], self._order[at]
-            self._lines.move(by)
+            self.pane.move(by)
             self._show()
+
+    def take(self) -> None:
+        """Give what is chosen."""
+        chosen = tuple(name for name in self._order if name in self._on)
+        natural = tuple(column.id for column in self._table.columns)
+        self.dismiss(() if chosen == natural else chosen or None)

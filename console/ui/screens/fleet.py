@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from console.model import Attention
@@ -107,17 +107,18 @@ class FleetScreen(ListScreen):
         """Open a node that was clicked twice."""
         self.console_app.perform("open")
 
-    def picture(self) -> str:
-        """Return the heat map whole, or the table."""
+    def picture(self) -> Iterator[str]:
+        """Yield the heat map whole, or the table."""
         from console.render.heat import heat_line
 
         layout = self.heat.layout_shown if self.mapped else None
         if layout is None:
-            return super().picture()
-        heat = self.heat
-        view = self.console_app.view
-        lines = [line_text(heat_line(view, layout, at, heat.metric)).rstrip() for at in range(heat.count)]
-        return "\n".join((f"{heat.metric.value} of each GPU", *lines)) + "\n"
+            yield from super().picture()
+            return
+        metric, view = self.heat.metric, self.console_app.view
+        yield f"{metric.value} of each GPU"
+        for at in range(len(layout.lines)):
+            yield line_text(heat_line(view, layout, at, metric)).rstrip()
 
     def attention(self) -> Attention:
         """Return the nodes on screen."""

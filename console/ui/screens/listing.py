@@ -10,6 +10,7 @@ from textual.widget import Widget
 from console.errors import UsageError
 from console.model import Attention
 from console.render.cells import Cell, Run, fit
+from console.render.header import old_words
 from console.render.tables import TABLES, Column, RowId
 from console.text import clean
 from console.ui.model import RowModel
@@ -122,15 +123,16 @@ class ListScreen(BaseScreen):
 
     def _note(self) -> Sequence[Run]:
         """Say why there is nothing to see, in one or more lines."""
-        store = self.console_app.view.store
+        app = self.console_app
+        store, back = app.view.store, app.key_for("back")
         if self.model.busy:
             return (("reading ...", "muted"),)
         if self.filter_error is not None:
-            return ((self.filter_error.in_one_line, "bad"), ("esc clears the filter", "muted"))
+            return ((self.filter_error.in_one_line, "bad"), (f"{back} clears the filter", "muted"))
         if self.filter_text and self.model.total:
             return (
                 (f"no {self.model.table.noun} matches {self.filter_text}", "warn"),
-                ("esc clears the filter", "muted"),
+                (f"{back} clears the filter", "muted"),
             )
         lines: list[Run] = []
         for status in list(store.sources.values())[: max(self.table.rows_high // 2, 1)]:
@@ -153,7 +155,8 @@ class ListScreen(BaseScreen):
     def _place(self) -> tuple[Cell, ...]:
         model, table = self.model, self.table
         count, total = len(model), model.total
-        cells: list[Cell] = []
+        old = old_words(model.view, model.table.lists)
+        cells: list[Cell] = [] if old is None else [old, Cell("  ")]
         progress = model.progress
         if progress is not None:
             cells.append(Cell(f"sorting {progress:4.0%}  ", "info"))
@@ -353,15 +356,15 @@ class ListScreen(BaseScreen):
         row_id = self.cursor_id()
         return (row_id[0], row_id[1]) if self.kind == "jobs" and row_id is not None else None
 
-    def picture(self) -> str:
-        """Return all rows that the filter shows, with the columns on screen."""
-        from console.render.plain import text_table
+    def picture(self) -> Iterator[str]:
+        """Yield all rows that the filter shows, with the columns on screen."""
+        from console.render.plain import text_lines
 
         table, view = self.model.table, self.model.view
         found = (table.row(view, row_id) for row_id in self.model.shown.window(0, len(self.model)))
-        rows = [row for row in found if row is not None]
+        rows = (row for row in found if row is not None)
         chosen = [place.column.id for place in self.table.placed]
-        return text_table(table, rows, self.table.size.width, chosen=chosen, ellipsis=view.glyphs.ellipsis)
+        return text_lines(table, rows, self.table.size.width, chosen=chosen, ellipsis=view.glyphs.ellipsis)
 
     def clip(self) -> str:
         """Return the names of the marked rows, else of the one under the cursor, one a line."""

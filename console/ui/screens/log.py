@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from typing import Any
 
 from textual.widget import Widget
@@ -259,7 +259,7 @@ class LogScreen(BaseScreen):
         size = f"  {units.size(buffer.end)}B" if buffer.end else ""
         self.header.place = (
             Cell(f"{'/'.join(self._key)}  ", "title"),
-            Cell(f"{name} {which}", "muted"),
+            Cell(f"{name} {which} ", "muted"),
             self._state,
             Cell(size, "muted"),
         )
@@ -268,9 +268,11 @@ class LogScreen(BaseScreen):
         self.rule.sync()
         super().show()
 
-    def picture(self) -> str:
-        """Return all lines that are loaded."""
-        return "\n".join((*self.pane.buffer.lines, self.pane.buffer.unfinished)).rstrip("\n") + "\n"
+    def picture(self) -> Iterator[str]:
+        """Yield all lines that are loaded."""
+        yield from self.pane.buffer.lines
+        if self.pane.buffer.unfinished:
+            yield self.pane.buffer.unfinished
 
     def clip(self) -> str:
         """Return the line under the cursor."""

@@ -57,7 +57,8 @@ class Palette(ModalScreen[str | None]):
         self._lines = LinesPane("choices", "surface")
         self._lines.active = True
         with Vertical(id="box"):
-            yield Caption("palette", "type words; enter does it, esc leaves")
+            app = cast("QuarterdeckApp", self.app)
+            yield Caption("palette", f"type words; {app.key_for('open')} does it, {app.key_for('back')} leaves")
             yield Prompt(">", "", [], on_move=self._lines.move)
             yield self._lines
             yield Rule()

@@ -45,9 +45,14 @@ class TextScreen(BaseScreen):
         yield
         yield from super().steps()
 
-    def picture(self) -> str:
-        """Return all lines as text."""
-        return "\n".join(line_text(row.line).rstrip() for row in self.lines.rows) + "\n"
+    def way_back(self) -> Cell:
+        """Return which key leads back."""
+        return Cell(f"   {self.console_app.key_for('back')} goes back", "muted")
+
+    def picture(self) -> Iterator[str]:
+        """Yield all lines as text."""
+        for row in self.lines.rows:
+            yield line_text(row.line).rstrip()
 
     def clip(self) -> str:
         """Return the line under the cursor."""
@@ -71,7 +76,7 @@ class HelpScreen(TextScreen):
     def rows(self, width: int) -> Sequence[Row]:
         """Return the actions by group, with their keys as they are mapped."""
         keymap = self.console_app.keymap
-        rows: list[Row] = [Row((Cell(f"Keys of {self._of}", "title"), Cell("   esc goes back", "muted")))]
+        rows: list[Row] = [Row((Cell(f"Keys of {self._of}", "title"), self.way_back()))]
         offered = self.console_app.offered(self._of)
         for group in dict.fromkeys(action.group for action in offered):
             rows += [Row(()), Row((Cell(group, "header"),))]
@@ -107,7 +112,7 @@ class NoticesScreen(TextScreen):
 
     def rows(self, width: int) -> Sequence[Row]:
         """Return the notices, each whole."""
-        rows = [Row((Cell("Notices", "title"), Cell("   esc goes back", "muted"))), Row(())]
+        rows = [Row((Cell("Notices", "title"), self.way_back())), Row(())]
         for text, style in self.console_app.messages.notices:
             rows += [Row((Cell(line, style),)) for line in wrap(text, width)]
         if len(rows) == 2:
