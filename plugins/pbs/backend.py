@@ -11,6 +11,7 @@ from console.errors import SourceError
 from console.model import Cluster, ClusterKind, Explanation, LogStream, Node, Queue, Records, Reservation
 from console.plugin import Check, LogReader, Site
 from console.slices import sliced
+from console.transport.base import Transport
 from plugins.pbs import layout, logs, lookup
 from plugins.pbs.client import Client
 from plugins.pbs.commands import Commands
@@ -166,7 +167,7 @@ class PbsBackend:
 
     async def open_log(self, stream: LogStream) -> LogReader:
         """See `Logs`."""
-        return await logs.open_first(stream, self._site)
+        return await logs.open_first(stream, self._reach)
 
     async def doctor(self) -> list[Check]:
         """See `Backend`."""
@@ -176,6 +177,10 @@ class PbsBackend:
         """See `Backend`; nothing is held open."""
 
     # ---- what to ask
+
+    def _reach(self, address: str) -> Transport:
+        """Return the transport to an address; the commands' own host is reached as they reach it."""
+        return self.client.transport if address == self._place.here else self._site.transport(address)
 
     def _wanted(self, table: Table, now: float, counters: Counters) -> bool:
         """Whether a table must be listed anew: never listed, old, out of reach since, or something happened to it."""

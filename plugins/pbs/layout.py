@@ -143,6 +143,7 @@ def _reservation(job_id: str, value: dict[str, str], cluster: str) -> Reservatio
         cluster=cluster,
         state=clean(value.get("reserve_state", "").removeprefix("RESV_").lower()) or None,
         nodes=values.fold(hosts),
+        node_names=hosts if "excl" in value.get("Resource_List.place", "") else (),
         starts_at=values.time_at(value.get("reserve_start")),
         ends_at=values.time_at(value.get("reserve_end")),
         users=_people(value.get("Authorized_Users", value.get("Reserve_Owner", ""))),

@@ -8,13 +8,13 @@ stays in the home directory on that host; with `-W sandbox=private` it is in a d
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
 from console.errors import NoSuchFile
 from console.model import LogStream
-from console.plugin import LogReader, Site
+from console.plugin import LogReader
 from console.transport.base import Transport
 from console.transport.files import find_file
 from plugins.pbs import values
@@ -146,20 +146,16 @@ def _kept(row: Row, output: _Output, job_id: str, task: re.Match[str] | None) ->
     return f"{home.rstrip('/')}/{name}.{output.letter}{number}"
 
 
-async def open_first(stream: LogStream, site: Site) -> LogReader:
+async def open_first(stream: LogStream, reach: Callable[[str], Transport]) -> LogReader:
     """Return the file of a stream on the first host that has it. Raises SourceError.
 
     What could not be copied when the job ended stays with pbs_mom; it is looked for there when nobody else has it.
     """
     try:
-        return await find_file((_transport(site, host) for host in stream.hosts), stream.path or "")
+        return await find_file((reach(host) for host in stream.hosts), stream.path or "")
     except NoSuchFile:
         if _LOST not in stream.key:
             raise
         with suppress(NoSuchFile):
-            return await find_file((_transport(site, stream.key[_LOST_ON]),), stream.key[_LOST])
+            return await find_file((reach(stream.key[_LOST_ON]),), stream.key[_LOST])
         raise
-
-
-def _transport(site: Site, address: str) -> Transport:
-    return site.transport(None if address == "local" else f"ssh://{address.removeprefix('ssh:')}")

@@ -43,7 +43,7 @@ class Site:
         return None
 
     def transport(self, via: str | None = None) -> Transport:
-        return self._pbs.transport((via or SERVER).removeprefix("ssh://"), self._user)
+        return self._pbs.transport((via or SERVER).removeprefix("ssh:"), self._user)
 
     def expand(self, nodeset: str) -> list[str]:
         return [nodeset]

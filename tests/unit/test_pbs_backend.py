@@ -439,7 +439,7 @@ async def test_a_log_is_opened_on_its_host_and_looked_for_where_it_was_left(
     from console.transport.local import LocalTransport
 
     elsewhere = LocalTransport()
-    site.transports = {None: elsewhere, "ssh://gpu001": elsewhere}
+    site.transports = {"ssh:gpu001": elsewhere}
     script.one_job("0.pbs01")
     (out,) = await backend.log_streams("0.pbs01")
     missing = msgspec.structs.replace(out, path=str(tmp_path / "none"))
@@ -449,7 +449,7 @@ async def test_a_log_is_opened_on_its_host_and_looked_for_where_it_was_left(
     key = {"undelivered": str(tmp_path / "left"), "undelivered_on": "ssh:gpu001"}
     reader = await backend.open_log(msgspec.structs.replace(missing, key=key))
     assert (await reader.tail(100)).data == b"words\n"
-    assert "ssh://gpu001" in site.vias
+    assert site.vias == [None, "ssh:gpu001", "ssh:gpu001", "ssh:gpu001"]
     await elsewhere.close()
 
 

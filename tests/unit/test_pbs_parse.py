@@ -567,6 +567,9 @@ def test_reservations() -> None:
     assert found.starts_at is not None
     assert found.ends_at - found.starts_at == 3600
     assert found.flags == ("queue R9", "maint")
+    assert found.node_names == (), "it holds one GPU of its host"
+    whole = recording("08_indented/pbs_rstat.txt").replace(b"place = free", b"place = scatter:excl")
+    assert layout.reservations(whole, "lab")[0].node_names == ("gpu001",)
     assert layout.reservations(b"", "lab") == ()
     with pytest.raises(BadAnswer):
         layout.reservations(b"Usage: pbs_rstat\n", "lab")
