@@ -28,7 +28,8 @@ _NOTHING: dict[str, Any] = {}
 """Shared by all records that have nothing to add; records never change."""
 _ACTIVE = frozenset((JobState.RUNNING, JobState.COMPLETING, JobState.SUSPENDED))
 _WAITING = frozenset((JobState.PENDING, JobState.HELD))
-_ARRAY_COUNT = re.compile(r"(Queued|Running|Exiting|Expired):(\d{1,9})", re.ASCII)
+_ARRAY_COUNT = re.compile(r"(Queued|Running|Exiting|Expired):(-?\d{1,9})", re.ASCII)
+_INDICES = re.compile(r"(\d{1,9})(?:-(\d{1,9})(?::(\d{1,9}))?)?", re.ASCII)
 _TASK = re.compile(r"(\d+\[)\d+(\].*)", re.ASCII)
 _DEFAULT_PROJECT = "_pbs_project_default"
 _NO_LIMIT = {"time_limit_s": "no walltime was asked for"}
@@ -248,9 +249,21 @@ def _array(job_id: str, row: Row) -> ArrayPart:
         return ArrayPart(id=match[1] + match[2], tasks=1, running=int(active), pending=int(waits))
     counts = dict.fromkeys(("Queued", "Running", "Exiting", "Expired"), 0)
     if isinstance(row.array_state, str):
-        counts.update({name: int(number) for name, number in _ARRAY_COUNT.findall(row.array_state)})
+        # A number below zero counts nothing.
+        counts.update({name: max(int(number), 0) for name, number in _ARRAY_COUNT.findall(row.array_state)})
     running = counts["Running"] + counts["Exiting"]
-    return ArrayPart(id=job_id, tasks=sum(counts.values()), running=running, pending=counts["Queued"])
+    tasks = _submitted(row.array_indices) or sum(counts.values())
+    return ArrayPart(id=job_id, tasks=tasks, running=running, pending=counts["Queued"])
+
+
+def _submitted(indices: Any) -> int:
+    """Return how many tasks `1-6:2` or `1,3,5-9` names."""
+    found = 0
+    for part in indices.split(",") if isinstance(indices, str) else ():
+        if match := _INDICES.fullmatch(part.strip()):
+            first, last, step = int(match[1]), int(match[2] or match[1]), int(match[3] or 1)
+            found += max((last - first) // max(step, 1) + 1, 0)
+    return found
 
 
 def _missing(limited: bool, placed: bool) -> dict[str, str]:

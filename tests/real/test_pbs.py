@@ -60,6 +60,7 @@ class Seen:
     """What a store would hold of a backend's answers."""
 
     def __init__(self, pbs: PbsCluster, user: str = "alice") -> None:
+        self.pbs = pbs
         self.site = Site(pbs, user)
         self.backend = PbsBackend(PbsSettings(), self.site)
         self.nodes: dict[str, Node] = {}
@@ -87,7 +88,9 @@ class Seen:
         """Look until it is so."""
         end = time.monotonic() + WAIT_S
         while not ready(await self.look()):
-            assert time.monotonic() < end, f"not within {WAIT_S:.0f} s: {what}: {self.nodes} {self.jobs}"
+            if time.monotonic() > end:
+                raw = self.pbs.run("qstat", "-t", "-f").stdout
+                raise AssertionError(f"not within {WAIT_S:.0f} s: {what}: {self.nodes} {self.jobs}\n{raw}")
             await asyncio.sleep(0.2)
         return self
 

@@ -447,6 +447,16 @@ def test_an_array_is_one_job_with_counts_and_the_hosts_of_its_tasks() -> None:
     assert [job.id for job in moved.changed] == ["3[].pbs01"], "pbsnodes tells where tasks are, not the bytes of qstat"
 
 
+@pytest.mark.parametrize(
+    ("indices", "tasks"), [("1-6:1", 6), ("0-7", 8), ("1-9:4", 3), ("5", 1), ("1,3,5-9", 7), ("9-1", 0), ("x", 0)]
+)
+def test_the_tasks_of_an_array_are_those_submitted(indices: str, tasks: int) -> None:
+    row = {"job_state": "B", "array_indices_submitted": indices, "array_state_count": "Queued:-1 Running:2 Expired:0"}
+    (job,) = run(JobReader("lab").read(json.dumps({"Jobs": {"3[].s": row}}, indent=4).encode())).jobs
+    assert job.array is not None
+    assert (job.array.tasks, job.array.running, job.array.pending) == (tasks or 2, 2, 0)
+
+
 def test_tasks_of_an_array_are_parts_of_it() -> None:
     jobs = {job.id: job for job in job_reader("03_mixed/qstat_tf_json.json").jobs}
     task = jobs["3[1].pbs01"]
