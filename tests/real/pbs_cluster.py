@@ -182,6 +182,19 @@ class PbsCluster:
             list(pool.map(self.start_mom, self.moms))
         self._configure()
         wait_until(lambda: self._free() == set(self.moms), START_S, f"every MoM is free: {self._free()}")
+        self._warm_up()
+
+    def _warm_up(self) -> None:
+        """Run a job on every MoM: one that has just come up is still sent its hooks, and may refuse its first job."""
+        jobs = [
+            self.submit("-l", f"select=1:host={name}", "-o", "/dev/null", "-j", "oe", script="") for name in self.moms
+        ]
+
+        def over() -> bool:
+            self.run("qmgr", "-c", "set server scheduling = True")  # look at them again now
+            return all(self.state(job) == "F" for job in jobs)
+
+        wait_until(over, START_S, "every MoM has run a job")
 
     def _write(self) -> None:
         """Write what the hosts find in /etc."""
