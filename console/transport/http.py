@@ -18,8 +18,9 @@ from __future__ import annotations
 import asyncio
 import importlib
 import os
+import re
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit
@@ -42,21 +43,28 @@ if TYPE_CHECKING:
 
     from console.transport.tunnel import Tunnel
 
+Query = Sequence[tuple[str, str | int]]
+"""Names and values, not quoted yet; a name may come more than once."""
 LIMIT_BYTES = 32 << 20
 _ERROR_BYTES = 16 << 10
 """How much of the body of a failure is read for its words."""
 _PIECE_BYTES = 64 << 10
 _CONNECTIONS = 8
+_TAGS = re.compile(r"<(?:style|script|title)\b.*?</|<[^>]*>?", re.DOTALL)
 
 
 class NotThere(Unsupported):
-    """The service has no such path, or nothing under it (404, 405, 501)."""
+    """The service has no such path, or nothing under it (404, 405, 501); `words` is what it said."""
+
+    def __init__(self, what: str, where: str = "", hint: str = "", *, words: str = "") -> None:
+        super().__init__(what, where, hint)
+        self.words = words
 
 
 class HttpFailure(BadAnswer):
     """The service answered with an error of its own; `status` is its code, `words` what it said."""
 
-    def __init__(self, what: str, where: str, hint: str, *, status: int, words: str) -> None:
+    def __init__(self, what: str, where: str = "", hint: str = "", *, status: int = 0, words: str = "") -> None:
         super().__init__(what, where, hint)
         self.status = status
         self.words = words
@@ -107,7 +115,7 @@ class HttpClient:
     async def get(
         self,
         path: str,
-        query: Mapping[str, str | int] | None = None,
+        query: Query = (),
         *,
         timeout_s: float | None = None,
         limit_bytes: int = LIMIT_BYTES,
@@ -123,7 +131,7 @@ class HttpClient:
                 return data
 
     @asynccontextmanager
-    async def open(self, path: str, query: Mapping[str, str | int] | None = None) -> AsyncIterator[Body]:
+    async def open(self, path: str, query: Query = ()) -> AsyncIterator[Body]:
         """Open a 2xx answer and read it as it comes. Raises SourceError as the module says."""
         async with AsyncExitStack() as stack:
             with self.translated(self._timeout_s):
@@ -147,7 +155,7 @@ class HttpClient:
         return _Translated(self.name, timeout_s)
 
     @asynccontextmanager
-    async def _answer(self, path: str, query: Mapping[str, str | int] | None) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def _answer(self, path: str, query: Query) -> AsyncIterator[aiohttp.ClientResponse]:
         session = await self._ready()
         from yarl import URL
 
@@ -156,7 +164,7 @@ class HttpClient:
         async with session.get(URL(target, encoded=True), headers=headers, allow_redirects=False) as response:
             if not 200 <= response.status < 300:
                 words = await self._read(response, _ERROR_BYTES, cut=True)
-                raise self._failure(path, response.status, clean((words or b"").strip(), limit=300))
+                raise self._failure(path, response.status, gist(words or b""))
             yield response
 
     @staticmethod
@@ -175,7 +183,7 @@ class HttpClient:
             hint = "name the right token in the configuration" if self._token else "it wants a token: name one"
             return Denied(f"refused: {said}", self.name, hint)
         if status in (404, 405, 501):
-            return NotThere(f"no such thing: {said}", self.name)
+            return NotThere(f"no such thing: {said}", self.name, words=words)
         if status in (502, 503, 504):
             return Unreachable(f"the service behind it does not answer: {said}", self.name)
         hint = "name the place that it redirects to" if status < 400 else ""
@@ -260,6 +268,16 @@ def _source_error(error: BaseException, name: str) -> SourceError:
     if isinstance(error, (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, aiohttp.ClientPayloadError, OSError)):
         return ConnectionLost(f"the line was cut: {words or 'without a word'}", name)
     return BadAnswer(f"this is no HTTP that can be read: {words}", name)
+
+
+def gist(body: bytes) -> str:
+    """Return what the body of a failure says, in one clean line: the end of a traceback, the text of a page."""
+    text = body.decode("utf-8", "replace").strip()
+    if text.startswith("Traceback "):
+        text = text.rpartition("\n")[2]
+    elif text.startswith("<"):
+        text = _TAGS.sub(" ", text).strip()
+    return clean(text, limit=300)
 
 
 def checked_url(url: str) -> str:

@@ -18,10 +18,11 @@ from console.registry import Registry
 from console.transport.base import Transport
 from console.transport.pool import TransportPool
 
-BUILT_IN = ("hosts", "local", "simulated", "slurm")
+BUILT_IN = ("hosts", "local", "ray", "simulated", "slurm")
 MINIMAL: dict[str, dict[str, Any]] = {
     "hosts": {"hosts": "localhost"},
     "local": {},
+    "ray": {"url": "http://127.0.0.1:9"},
     "simulated": {"nodes": 8, "seed": 1},
     "slurm": {},
 }
@@ -96,7 +97,7 @@ async def test_detect_is_quick_and_finds_only_what_can_be_opened(plugin: Plugin,
         assert detection.evidence
         settings = msgspec.convert(detection.settings, plugin.settings_type)
         await plugin.open(settings, site).close()
-    if plugin.name in ("hosts", "simulated", "slurm"):
+    if plugin.name in ("hosts", "ray", "simulated", "slurm"):
         assert found == [], "nothing of it is here, so nothing may be found"
 
 

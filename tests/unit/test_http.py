@@ -40,7 +40,7 @@ async def fetch(url: str, path: str = "/x", **options: object) -> bytes:
 async def test_it_asks_what_it_is_told_and_keeps_the_line() -> None:
     async with serving({"/base/x": answer(b"[1]")}) as server:
         client = HttpClient(f"{server.url}/base/", timeout_s=20)
-        assert await client.get("/x", {"name": "a b&c=d/é", "n": 3}) == b"[1]"
+        assert await client.get("/x", [("name", "a b&c=d/é"), ("n", 3)]) == b"[1]"
         assert await client.get("/x") == b"[1]"
         await client.close()
     assert server.lines == 1
