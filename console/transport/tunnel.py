@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from console.errors import ConfigError, Unreachable
+from console.errors import ConfigError, Denied, Unreachable
 from console.text import clean
 from console.transport.base import Transport
 from console.transport.local import LocalTransport
@@ -40,7 +40,7 @@ class Tunnel:
     async def socket(self) -> str:
         """Return the path of a socket that leads there, a new one when the line died meanwhile.
 
-        Raises SourceError; Unreachable when nothing listens there, or when the machine forwards nothing.
+        Raises SourceError; Unreachable when nothing listens there, Denied when the machine forwards nothing.
         """
         async with self._lock:
             connection = await self._transport.connection()
@@ -67,8 +67,11 @@ class Tunnel:
             async with asyncio.timeout(_OPEN_TIMEOUT_S):
                 _, writer = await connection.open_connection(self._host, self._port, encoding=None)
         except asyncssh.ChannelOpenError as error:
-            hint = "does the service listen there? does sshd allow it (AllowTcpForwarding, PermitOpen)?"
-            raise Unreachable(f"no connection: {clean(error.reason, limit=200)}", where, hint) from None
+            if error.code == asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED:
+                hint = "sshd there must allow it: AllowTcpForwarding, PermitOpen"
+                raise Denied("the host forwards no connections", where, hint) from None
+            reason = clean(error.reason, limit=200)
+            raise Unreachable(f"no connection: {reason}", where, "does the service listen there?") from None
         except (TimeoutError, OSError, asyncssh.Error):
             raise Unreachable("the line gives no channel", where) from None
         writer.close()
