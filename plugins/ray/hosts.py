@@ -10,13 +10,13 @@ _NUMBERED = re.compile(r"(\D|.*\D)(\d{1,9})", re.ASCII)
 
 def fold(names: Iterable[str]) -> str:
     """Return `gpu[01-03,07],head`: names that end in a number are gathered, all others stand as they are."""
+    matches = {name: _NUMBERED.fullmatch(name) for name in sorted(set(names))}
+    padded = {(match[1], len(match[2])) for match in matches.values() if match and match[2].startswith("0")}
     groups: dict[tuple[str, int], list[int]] = {}
-    odd: list[str] = []
-    for name in sorted(set(names)):
-        if match := _NUMBERED.fullmatch(name):
-            groups.setdefault((match[1], len(match[2])), []).append(int(match[2]))
-        else:
-            odd.append(name)
+    odd = [name for name, match in matches.items() if match is None]
+    for match in filter(None, matches.values()):
+        width = len(match[2]) if (match[1], len(match[2])) in padded else 0
+        groups.setdefault((match[1], width), []).append(int(match[2]))
     folded = []
     for (prefix, width), numbers in groups.items():
         spans = ",".join(_span(first, last, width) for first, last in _runs(sorted(numbers)))
