@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from console.errors import Denied, SourceError, Unreachable
 from console.model import Cluster, ClusterKind, Explanation, Job, LogStream, Records
 from console.plugin import Check, LogReader, Site
+from console.text import clean
 from console.transport import http
 from console.transport.http import HttpClient
 from console.transport.secret import Secret
@@ -130,7 +131,7 @@ class RayBackend:
         now = self._site.now()
         if self._version is None or not 0 <= now - self._version[0] < VERSION_MAX_AGE_S:
             answer = wire.one(await self.client.ask(commands.VERSION), wire.Version, "its version")
-            self._version = (now, answer.ray_version)
+            self._version = (now, clean(answer.ray_version, limit=64))
         return self._version[1]
 
     async def _ask_nodes(self) -> nodes.Cluster:

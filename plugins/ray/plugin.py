@@ -87,7 +87,7 @@ async def _ask(path: str) -> bytes:
     """Return the body of an answer of the loopback. A few lines, for the HTTP client costs more time than there is."""
     reader, writer = await asyncio.open_connection("127.0.0.1", _PORT)
     try:
-        writer.write(f"GET {path} HTTP/1.0\r\nHost: 127.0.0.1:{_PORT}\r\nUser-Agent: quarterdeck\r\n\r\n".encode())
+        writer.write(f"GET {path} HTTP/1.0\r\nHost: 127.0.0.1:{_PORT}\r\nConnection: close\r\n\r\n".encode())
         await writer.drain()
         answer = bytearray()
         while len(answer) < _ANSWER_BYTES and (piece := await reader.read(_ANSWER_BYTES)):

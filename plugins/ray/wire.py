@@ -15,6 +15,7 @@ import msgspec
 
 from console.errors import BadAnswer
 from console.text import clean
+from console.transport.http import gist
 
 Resources = dict[str, float]
 T = TypeVar("T")
@@ -277,7 +278,7 @@ def _inner(data: bytes, what: str) -> dict[str, Any]:
 
 
 def _other(what: str, data: bytes) -> BadAnswer:
-    said = clean(data[:200], limit=100)
+    said = clean(gist(data[:400]), limit=100)
     return BadAnswer(
         f"the dashboard answered something else than {what}" + (f": {said}" if said else ""),
         "dashboard",

@@ -17,8 +17,17 @@ class Asked:
     """One request."""
 
     path: str
-    query: dict[str, str]
+    pairs: list[tuple[str, str]]
     headers: dict[str, str]
+
+    @property
+    def query(self) -> dict[str, str]:
+        """Return name to value, the last where a name comes more than once."""
+        return dict(self.pairs)
+
+    def all(self, name: str) -> list[str]:
+        """Return all values of a name."""
+        return [value for key, value in self.pairs if key == name]
 
 
 Handler = Callable[[Asked, asyncio.StreamWriter], Awaitable[None]]
@@ -72,6 +81,9 @@ class Server:
         try:
             with contextlib.suppress(OSError, asyncio.IncompleteReadError, ssl.SSLError):
                 await self._talk(reader, writer)
+                # What was written leaves before the line is cut.
+                writer.close()
+                await writer.wait_closed()
         finally:
             writer.transport.abort()
 
@@ -80,17 +92,16 @@ class Server:
             first, *rest = head.decode("latin-1").strip().split("\r\n")
             parts = urlsplit(first.split(" ")[1])
             headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in rest)}
-            asked = Asked(parts.path, dict(parse_qsl(parts.query, keep_blank_values=True)), headers)
+            asked = Asked(parts.path, parse_qsl(parts.query, keep_blank_values=True), headers)
             self.asked.append(asked)
             reply = self.answers.get(asked.path, answer("404: Not Found", 404, "text/plain"))
             if isinstance(reply, bytes):
                 writer.write(reply)
                 await writer.drain()
+                if headers.get("connection") == "close":
+                    return
             else:
                 await reply(asked, writer)
-                # What was written leaves before the line is cut.
-                writer.close()
-                await writer.wait_closed()
                 return
 
 
