@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import logging
 import os
 import re
 import ssl
@@ -201,6 +202,8 @@ class HttpClient:
             try:
                 # A fifth of a second: in a thread, and the screen goes on.
                 await asyncio.to_thread(importlib.import_module, "aiohttp")
+                # Nothing of a library may reach the terminal that the console draws on.
+                logging.getLogger("aiohttp").addHandler(logging.NullHandler())
             except ImportError:
                 hint = "install it: pip install 'quarterdeck[http]'"
                 raise Unsupported("the package aiohttp is not installed here", self.name, hint) from None
@@ -255,7 +258,7 @@ class _Translated:
 def _source_error(error: BaseException, name: str) -> SourceError:
     import aiohttp
 
-    words = clean(str(error), limit=200)
+    words = clean(getattr(error, "message", None) or str(error), limit=200)
     if isinstance(error, aiohttp.ClientSSLError) or isinstance(getattr(error, "os_error", None), ssl.SSLError):
         cause = getattr(error, "os_error", None) or getattr(error, "certificate_error", None) or error
         hint = "name the authority that signed it: ca_file"

@@ -3,7 +3,7 @@
     with RayCluster(tmp_path) as ray:
         ray.submit("train", "python train.py")
 
-    python -m tests.real.ray_cluster [run COMMAND …]
+    python -m tests.real.ray_cluster [--record DIRECTORY | run COMMAND …]
 
 Ray lives in a virtual environment of its own, made by `scripts/setup.sh systems`; nothing of it is imported here. Nodes:
 head (1 CPU), w1 and w2 (2 CPUs, 4 GPUs each, `accelerator_type:H100`), each with a host name of its own where this user
@@ -25,7 +25,9 @@ import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
+from plugins.ray import commands
 from tests.real.fleet import can_unshare
 from tests.real.slurm_cluster import free_ports, wait_until
 
@@ -191,6 +193,10 @@ class RayCluster:
         """Wait until a job is in one of these states."""
         wait_until(lambda: self.status(name) in states, START_S, f"{name} is {' or '.join(states)}")
 
+    def logged(self, name: str) -> str:
+        """Return what a job's driver printed."""
+        return str(self.get(f"/api/jobs/{name}/logs")["logs"])
+
     def cancel(self, name: str) -> None:
         """Stop a job."""
         request = urllib.request.Request(f"{self.url}/api/jobs/{name}/stop", b"", method="POST")
@@ -252,21 +258,57 @@ sys.exit(3)
 """
 
 
+def record(cluster: RayCluster, into: Path) -> None:
+    """Write down what the dashboard answers about a job that runs, one that failed and one that waits."""
+    cluster.wait_for("failing", "FAILED")
+    wait_until(lambda: len(cluster.logged("running")) > 200, START_S, "the job prints")
+    cluster.submit("waiting", "print(1)", entrypoint_num_gpus=6)
+    wait_until(
+        lambda: bool(cluster.get("/nodes?view=summary")["data"]["nodeLogicalResources"]), START_S, "usage is told"
+    )
+    job = cluster.get("/api/jobs/running")
+    cluster.kill("w2")
+    wait_until(lambda: cluster.alive() == len(NODES) - 1, START_S, "the death of w2 is seen")
+    paths = {
+        "version": commands.VERSION,
+        "nodes": commands.NODES,
+        "jobs": commands.JOBS,
+        "job": commands.job("running"),
+        "groups": commands.groups(),
+        "status": commands.STATUS,
+        "actors-alive": commands.actors(state="ALIVE"),
+        "actors-waiting": commands.actors(state="PENDING_CREATION"),
+        "actors-of-job": commands.actors(job=job["job_id"]),
+        "tasks-waiting": commands.tasks(job["job_id"], "PENDING_NODE_ASSIGNMENT"),
+        "tasks-failed": commands.tasks(cluster.get("/api/jobs/failing")["job_id"], "FAILED"),
+        "task-counts": commands.task_counts(job["job_id"]),
+        "log-files": commands.log_files(job["driver_node_id"], "worker-*"),
+    }
+    into.mkdir(parents=True, exist_ok=True)
+    for name, request in paths.items():
+        answer = cluster.raw(f"{request.path}?{urlencode(request.query)}")
+        (into / f"{name}.json").write_text(json.dumps(json.loads(answer), indent=1) + "\n")
+
+
 def main() -> int:
-    """Run a Ray until interrupted, or as long as a command runs."""
+    """Run a Ray until interrupted, or as long as a command runs; or record what it answers."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--record", type=Path, help="a directory: record there what the dashboard answers")
     parser.add_argument("run", nargs="*", help="`run COMMAND …`: with RAY_API_SERVER_ADDRESS set")
     options = parser.parse_args()
     if why := missing():
         sys.exit(why)
     with tempfile.TemporaryDirectory() as work, RayCluster(Path(work)) as cluster:
-        cluster.submit("running", RUNNING)
+        cluster.submit("running", RUNNING, metadata={"team": "llm"})
         cluster.submit("failing", FAILING)
         print(f"RAY_API_SERVER_ADDRESS={cluster.url}", flush=True)
-        if options.run:
+        if options.record:
+            record(cluster, options.record)
+        elif options.run:
             environ = {**os.environ, "RAY_API_SERVER_ADDRESS": cluster.url}
             return subprocess.run(options.run[1:], env=environ, check=False).returncode
-        signal.pause()
+        else:
+            signal.pause()
     return 0
 
 
