@@ -37,6 +37,8 @@ class Facts:
     dead_actors: tuple[ActorRow, ...] = ()
     failed_tasks: tuple[TaskRow, ...] = ()
     tasks: dict[str, int] = field(default_factory=dict)
+    autoscaler: tuple[str, ...] = ()
+    """What it does about what is lacking."""
     missing: dict[str, str] = field(default_factory=dict)
 
 
@@ -46,6 +48,8 @@ def build(facts: Facts, cluster: str) -> Explanation:
     state = jobs.STATES.get(row.status or "", JobState.UNKNOWN)
     merged = holdings.merged(facts.holding.wants)
     causes = [_want_cause(want, count, facts.machines) for want, count in merged]
+    if causes:
+        causes += [Cause(code="AUTOSCALER", text=said) for said in facts.autoscaler]
     if state is JobState.PENDING and not causes:
         causes = [Cause(code="PENDING", text=jobs.reason(row, None) or "Ray does not say why")]
     if state is JobState.FAILED:

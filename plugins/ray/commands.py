@@ -28,6 +28,7 @@ NODES = Request("/nodes", (("view", "summary"),), limit_bytes=128 << 20)
 JOBS = Request("/api/jobs/", limit_bytes=128 << 20)
 """Jobs of the jobs API and drivers that connected by themselves; failed ones bring the end of their log along."""
 STATUS = Request("/api/cluster_status", limit_bytes=16 << 20)
+"""What the autoscaler sees and does."""
 
 
 def job(job_id: str) -> Request:

@@ -32,7 +32,13 @@ async def explain(client: Client, cluster: str, job_id: str, rule: AddressRule) 
         await _look_for_driver(client, facts)
     elif facts.row.job_id:
         await _look_at_work(client, facts, facts.row.job_id)
+    if facts.holding.wants:
+        facts.autoscaler = await _part(_autoscaler(client), facts, "autoscaler") or ()
     return build(facts, cluster)
+
+
+async def _autoscaler(client: Client) -> tuple[str, ...]:
+    return wire.autoscaler(await client.ask(commands.STATUS))
 
 
 async def _look_for_driver(client: Client, facts: Facts) -> None:

@@ -252,6 +252,23 @@ def task_counts(data: bytes) -> dict[str, int]:
     return found
 
 
+def autoscaler(data: bytes) -> tuple[str, ...]:
+    """Read /api/cluster_status: what the autoscaler does about what is lacking, in words; nothing where there is none."""
+    answer = _inner(data, "the state of the autoscaler")
+    status = answer.get("clusterStatus")
+    report = status.get("autoscalerReport") if isinstance(status, dict) else None
+    report = report if isinstance(report, dict) else {}
+    launches, pending, failed = (report.get(name) for name in ("pendingLaunches", "pendingNodes", "failedNodes"))
+    starting = sum(count for count in launches.values() if isinstance(count, int)) if isinstance(launches, dict) else 0
+    starting += len(pending) if isinstance(pending, list) else 0
+    said = [f"nodes that the autoscaler is starting: {starting}"] if starting else []
+    if isinstance(failed, list) and failed:
+        said.append(f"nodes that the autoscaler started and that failed: {len(failed)}")
+    if isinstance(error := answer.get("autoscalingError"), str) and error:
+        said.append(f"the autoscaler has an error: {clean(error, limit=300)}")
+    return tuple(said)
+
+
 def log_files(data: bytes) -> list[str]:
     """Read /api/v0/logs: the names of all files, whatever kind the dashboard takes them for."""
     result = _inner(data, "log files").get("result")

@@ -144,6 +144,7 @@ def answers() -> dict[str, Answer]:
         "/api/v0/actors": _filtered(ACTORS),
         "/api/v0/tasks": _filtered(TASKS),
         "/api/v0/tasks/summarize": as_json({"data": summary}),
+        "/api/cluster_status": as_json({"data": {"autoscalingError": None, "clusterStatus": None}}),
         "/api/v0/logs": _files,
         "/api/jobs/nobody": answer("Job nobody does not exist", 404, "text/plain"),
         **one_job(RUNNING), **one_job(FAILED), **one_job(PENDING), **one_job(DRIVER),

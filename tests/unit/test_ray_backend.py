@@ -312,6 +312,19 @@ async def test_parts_that_no_node_lacks_but_all_together_do() -> None:
     assert "3 × (4 GPU); the whole cluster has 8 GPU" in told.causes[0].text
 
 
+async def test_what_the_autoscaler_does_about_it() -> None:
+    report = {"pendingLaunches": {"gpu": 2}, "pendingNodes": [["10.0.0.9", "gpu", "setting-up"]], "failedNodes": [[]]}
+    status = {"autoscalingError": "quota \x1b[31mexceeded", "clusterStatus": {"autoscalerReport": report}}
+    told = await explained("run-1", **{"/api/cluster_status": as_json({"data": status})})
+    assert [cause.text for cause in told.causes if cause.code == "AUTOSCALER"] == [
+        "nodes that the autoscaler is starting: 3",
+        "nodes that the autoscaler started and that failed: 1",
+        "the autoscaler has an error: quota exceeded",
+    ]
+    broken = await explained("run-1", **{"/api/cluster_status": answer("no", 500)})
+    assert broken.missing["autoscaler"]
+
+
 async def test_a_job_that_waits_for_its_driver() -> None:
     told = await explained("wait-1")
     assert told.state is JobState.PENDING
