@@ -88,12 +88,12 @@ def _add_actor(holding: Holding, actor: ActorRow) -> None:
 def task_wants(tasks: Iterable[TaskRow]) -> list[Want]:
     """Return what tasks that have no node yet want."""
     return [
-        Want(f"task {clean(task.func_or_class_name or task.name or '?', limit=64)}", (_wanted(task),)) for task in tasks
+        Want(
+            f"task {clean(task.func_or_class_name or task.name or '?', limit=64)}",
+            (resources.plain(task.required_resources),),
+        )
+        for task in tasks
     ]
-
-
-def _wanted(task: TaskRow) -> Resources:
-    return resources.plain(task.required_resources)
 
 
 def merged(wants: Iterable[Want]) -> list[tuple[Want, int]]:

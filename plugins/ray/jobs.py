@@ -51,16 +51,11 @@ def read(row: JobRow, world: World) -> Job | None:
     if identity is None:
         return None
     state = STATES.get(row.status or "", JobState.UNKNOWN)
-    holding = (world.holdings or {}).get(row.job_id or "") if state is JobState.RUNNING else None
-    missing = {"user": _NO_USER}
+    holding, why_not = _holding(row, state, world)
     nodes = _nodes(row, holding, world) if state is not JobState.PENDING else ()
-    if state is JobState.RUNNING:
-        if world.holdings is None:
-            missing |= dict.fromkeys(("accelerators", "cpus", "memory_bytes"), world.why_no_holdings)
-        holding = holding or (Holding() if world.holdings is not None else None)
-    else:
-        why = "Ray tells what a job holds only while it runs"
-        missing |= dict.fromkeys(("accelerators", "cpus", "memory_bytes"), why)
+    missing = {"user": _NO_USER}
+    if holding is None:
+        missing |= dict.fromkeys(("accelerators", "cpus", "memory_bytes"), why_not)
     if not nodes:
         missing["nodes"] = "no place yet" if state is JobState.PENDING else "Ray does not tell where it ran"
     submitted, ended = _seconds(row.start_time), _seconds(row.end_time)
@@ -108,6 +103,15 @@ def reason(row: JobRow, holding: Holding | None) -> str | None:
         kind = clean(row.error_type, limit=64)
         said = f"{kind}: {said}" if said else kind
     return clean(said, limit=400) or None
+
+
+def _holding(row: JobRow, state: JobState, world: World) -> tuple[Holding | None, str]:
+    """Return what it holds, or None and why that is not known."""
+    if state is not JobState.RUNNING:
+        return None, "Ray tells what a job holds only while it runs"
+    if world.holdings is None:
+        return None, world.why_no_holdings
+    return world.holdings.get(row.job_id or "", Holding()), ""
 
 
 def _nodes(row: JobRow, holding: Holding | None, world: World) -> tuple[str, ...]:

@@ -253,7 +253,7 @@ def task_counts(data: bytes) -> dict[str, int]:
 
 
 def autoscaler(data: bytes) -> tuple[str, ...]:
-    """Read /api/cluster_status: what the autoscaler does about what is lacking, in words; nothing where there is none."""
+    """Read /api/cluster_status: what the autoscaler does about what is lacking; nothing without one."""
     answer = _inner(data, "the state of the autoscaler")
     status = answer.get("clusterStatus")
     report = status.get("autoscalerReport") if isinstance(status, dict) else None
