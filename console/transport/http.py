@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 
     from console.transport.tunnel import Tunnel
 
+# Nothing of a library may reach the terminal that the console draws on.
+logging.getLogger("aiohttp").addHandler(logging.NullHandler())
+
 Query = Sequence[tuple[str, str | int]]
 """Names and values, not quoted yet; a name may come more than once."""
 LIMIT_BYTES = 32 << 20
@@ -202,8 +205,6 @@ class HttpClient:
             try:
                 # A fifth of a second: in a thread, and the screen goes on.
                 await asyncio.to_thread(importlib.import_module, "aiohttp")
-                # Nothing of a library may reach the terminal that the console draws on.
-                logging.getLogger("aiohttp").addHandler(logging.NullHandler())
             except ImportError:
                 hint = "install it: pip install 'quarterdeck[http]'"
                 raise Unsupported("the package aiohttp is not installed here", self.name, hint) from None
