@@ -20,6 +20,7 @@ BUILT_IN: Mapping[str, str] = MappingProxyType(
     {
         "hosts": "plugins.hosts:plugin",
         "local": "plugins.local:plugin",
+        "pbs": "plugins.pbs:plugin",
         "ray": "plugins.ray:plugin",
         "simulated": "plugins.simulated:plugin",
         "slurm": "plugins.slurm:plugin",

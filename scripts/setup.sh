@@ -88,6 +88,13 @@ systems() {
     done
     [ -e /usr/include/stdio.h ] || absent="$absent libc6-dev"
     [ -e /usr/share/fonts/truetype/dejavu/DejaVuSansMono.ttf ] || absent="$absent fonts-dejavu-core"
+    # OpenPBS comes as an archive beside the checkout, or not at all; what it needs is listed there.
+    local openpbs=${QD_TEST_OPENPBS:-../shared/real/openpbs}/apt.txt
+    if [ -r "$openpbs" ]; then
+        for pair in $(cat "$openpbs"); do
+            dpkg -s "$pair" >/dev/null 2>&1 || absent="$absent $pair"
+        done
+    fi
     [ -n "$absent" ] || return 0
     if as_root; then
         # shellcheck disable=SC2086  # a list of words

@@ -10,6 +10,7 @@ from typing import TypeVar
 from console.errors import BadAnswer, Denied, Unsupported
 from console.model import Cluster, ClusterKind, Explanation, LogStream, Node, Queue, Records, Reservation
 from console.plugin import Check, LogReader, Site
+from console.slices import sliced
 from plugins.slurm import commands, parse
 from plugins.slurm.changes import Table, changed
 from plugins.slurm.client import Client
@@ -21,7 +22,6 @@ from plugins.slurm.jobs import JobReader
 from plugins.slurm.parse import Config, Controller, Counters, NodeReader, Place
 from plugins.slurm.questions import Questions
 from plugins.slurm.settings import SlurmSettings
-from plugins.slurm.slices import sliced
 
 PERIOD_S = 4.0
 """How often we look whether something changed: with one look for jobs and nodes together, 15 requests a minute.

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Iterable
 from console.errors import NoSuchJob, SourceError, Unreachable, Unsupported
 from console.model import Explanation, LogStream
 from console.plugin import LogReader, Site
+from console.slices import sliced
 from console.text import clean
 from console.transport.base import Completed, Transport
 from console.transport.files import find_file
@@ -20,7 +21,6 @@ from plugins.slurm.jobs import JobReader
 from plugins.slurm.parse import NodeReader
 from plugins.slurm.reasons import Kind, meaning
 from plugins.slurm.settings import AddressRule, SlurmSettings
-from plugins.slurm.slices import sliced
 
 MOST_DEPENDENCIES = 50
 """Of the jobs that one waits for and that are listed no longer, how many are asked about."""

@@ -19,7 +19,10 @@ HOUSE = ("console", "plugins", "themes")
 ALLOWED: Mapping[str, frozenset[str]] = MappingProxyType(
     {
         "plugins": frozenset(
-            {"console.errors", "console.model", "console.plugin", "console.runs", "console.text", "console.transport"}
+            {
+                *("console.errors", "console.model", "console.plugin", "console.runs", "console.slices"),
+                *("console.text", "console.transport"),
+            }
         ),
         "themes": frozenset(),
         "console.ui": frozenset(

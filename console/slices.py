@@ -1,4 +1,4 @@
-"""Long work in short pieces."""
+"""Long work on the event loop, a slice at a time."""
 
 from __future__ import annotations
 
