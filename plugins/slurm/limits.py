@@ -60,12 +60,6 @@ class LimitCode:
     """`` | Job | Node | User | Account"""
 
     @property
-    def resource(self) -> str:
-        """The name of the resource in `console.model.Limit`."""
-        name = _WHAT[self.what][0]
-        return f"{name} minutes" if self.measure and name != "minutes" else name
-
-    @property
     def hopeless(self) -> bool:
         """Whether the job alone is over it: waiting changes nothing."""
         if self.span == "Min" or self.per in ("Job", "Node"):
@@ -112,7 +106,7 @@ class LimitCode:
             return "wait until running jobs come nearer to their end, or ask for a shorter time limit"
         if self.measure or self.what == "wall":
             return f"wait until the usage has faded or is reset, or ask for more allocation: {show} tells the limits"
-        if self.resource == "jobs":
+        if _WHAT[self.what][0] == "jobs":
             return "wait until one of these jobs ends"
         return f"wait until some of these jobs end, or ask for less: {show} tells the limits"
 
