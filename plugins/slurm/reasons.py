@@ -69,8 +69,8 @@ def codes() -> tuple[str, ...]:
 def meaning(reason: str, job_id: str = "ID") -> Meaning:
     """Return what a reason of squeue means, with the job's id in its next step.
 
-    A text after the code (`ReqNodeNotAvail, UnavailableNodes:n6`, `RaisedSignal:9(Killed)`) changes nothing; what nobody
-    knows is shown as it is.
+    What follows the code (`ReqNodeNotAvail, UnavailableNodes:n6`, `RaisedSignal:9(Killed)`) changes nothing; what
+    nobody knows is shown as it is.
     """
     text = reason.strip()
     if text.startswith("(") and text.endswith(")"):
