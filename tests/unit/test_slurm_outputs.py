@@ -61,6 +61,11 @@ def test_without_a_name_a_task_of_an_array_writes_another_one_than_squeue_says()
     assert only.path == "/work/slurm-7_3.out"
 
 
+def test_a_relative_name_lies_in_the_working_directory() -> None:
+    found = outputs(job("5", STDOUT="slurm-%j.out", STDERR="err/%j"), "n1")
+    assert [output.path for output in found] == ["/work/slurm-5.out", "/work/err/5"]
+
+
 def test_errors_are_another_output_when_they_go_to_another_file() -> None:
     found = outputs(job("5", STDOUT="/w/o-%j", STDERR="/w/e-%j"), "n1")
     assert [(output.name, output.path) for output in found] == [("stdout", "/w/o-5"), ("stderr", "/w/e-5")]
