@@ -189,14 +189,14 @@ class HttpClient:
         if status in (404, 405, 501):
             return NotThere(f"no such thing: {said}", self.name, words=words)
         if status in (502, 503, 504):
-            return Unreachable(f"the service behind it does not answer: {said}", self.name)
+            return Unreachable(f"the service behind it does not answer: {said}", self.name, "is that service running?")
         hint = "name the place that it redirects to" if status < 400 else ""
         return HttpFailure(f"answered {said}", self.name, hint, status=status, words=words)
 
     async def _ready(self) -> aiohttp.ClientSession:
         """Return the session, a new one when the tunnel had to be dug anew."""
         if self._closed:
-            raise ConnectionLost("the console has closed this connection", self.name)
+            raise ConnectionLost("the console has closed this connection", self.name, "start the console again")
         socket = await self._tunnel.socket() if self._tunnel else None
         if self._session is not None and socket != self._socket:
             session, self._session = self._session, None
@@ -251,7 +251,7 @@ class _Translated:
         if error is None or isinstance(error, SourceError):
             return
         if isinstance(error, TimeoutError):
-            raise TimedOut(f"no answer within {self._timeout_s:g} s", self._name) from None
+            raise TimedOut(f"no answer within {self._timeout_s:g} s", self._name, "is its host overloaded?") from None
         if isinstance(error, (OSError, ValueError)) or type(error).__module__.startswith("aiohttp."):
             raise _source_error(error, self._name) from None
 
@@ -265,13 +265,14 @@ def _source_error(error: BaseException, name: str) -> SourceError:
         hint = "name the authority that signed it: ca_file"
         return Denied(f"its certificate is not trusted: {clean(str(cause), limit=200)}", name, hint)
     if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return Unreachable("there is no such host", name)
+        return Unreachable("there is no such host", name, "look at the name in the configuration, and at DNS")
     if isinstance(error, aiohttp.ClientConnectorError):
         number = error.os_error.errno or 0
-        return Unreachable(f"no connection: {os.strerror(number) if number > 0 else words}", name)
+        reason = os.strerror(number) if number > 0 else words
+        return Unreachable(f"no connection: {reason}", name, "does the service listen there?")
     if isinstance(error, (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, aiohttp.ClientPayloadError, OSError)):
-        return ConnectionLost(f"the line was cut: {words or 'without a word'}", name)
-    return BadAnswer(f"this is no HTTP that can be read: {words}", name)
+        return ConnectionLost(f"the line was cut: {words or 'without a word'}", name, "it is asked again soon")
+    return BadAnswer(f"this is no HTTP that can be read: {words}", name, "does another service listen there?")
 
 
 def gist(body: bytes) -> str:

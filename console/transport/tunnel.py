@@ -73,7 +73,7 @@ class Tunnel:
             reason = clean(error.reason, limit=200)
             raise Unreachable(f"no connection: {reason}", where, "does the service listen there?") from None
         except (TimeoutError, OSError, asyncssh.Error):
-            raise Unreachable("the line gives no channel", where) from None
+            raise Unreachable("the line gives no channel", where, "it is tried again soon") from None
         writer.close()
 
     async def _fill(self) -> None:

@@ -136,7 +136,8 @@ class RayLog:
 
     async def read(self, offset: int, limit_bytes: int) -> LogChunk:
         """See `LogReader`."""
-        raise Unsupported("Ray's dashboard reads logs from their end only", self._client.where)
+        hint = "the whole file lies on the node that it was written on"
+        raise Unsupported("Ray's dashboard reads logs from their end only", self._client.where, hint)
 
     async def follow(self, after: LogChunk) -> AsyncIterator[LogChunk]:
         """See `LogReader`. Ends when the job is over and nothing comes any more."""
