@@ -316,7 +316,7 @@ def test_a_newer_release_says_some_things_in_another_way() -> None:
     found = choose(details((NEW / "job-running.out").read_bytes(), NONCE, FIELDS, JobReader("lab")), wanted)
     assert found is not None
     assert ended_with(found) == (0, 0)
-    assert [one.path for one in outputs(found, "n4")] == ["/tmp/ps/z-9_4294967294-4-9.log"]
+    assert [one.path for one in outputs(found, "n4")] == ["/tmp/run/z-9_4294967294-4-9.log"]
     wanted = job_id("11+0")
     assert wanted is not None
     found = choose(details((NEW / "job-het.out").read_bytes(), NONCE, FIELDS, JobReader("lab")), wanted)
@@ -324,7 +324,7 @@ def test_a_newer_release_says_some_things_in_another_way() -> None:
     assert [one.path for one in outputs(found, "n4")] == ["/tmp/slurm-11.out"]
     fields = (*HISTORY_FIELDS, *OUTPUT_FIELDS)
     (ended,) = history((NEW / "sacct-ended.out").read_bytes(), NONCE, fields, "lab")
-    assert [(one.path, one.guessed) for one in outputs(ended, "n4")] == [("/tmp/ps/x-6.log", False)]
+    assert [(one.path, one.guessed) for one in outputs(ended, "n4")] == [("/tmp/run/x-6.log", False)]
     tasks = history((NEW / "sacct-array.out").read_bytes(), NONCE, fields, "lab")
     assert [one.path for task in tasks for one in outputs(task, "n4")] == ["/tmp/slurm-7_0.out", "/tmp/slurm-7_1.out"]
     limit = limit_code("QOSMaxJobsPerUserLimit")
