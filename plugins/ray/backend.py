@@ -136,7 +136,8 @@ class RayBackend:
 
     async def _ask_nodes(self) -> nodes.Cluster:
         listing = await self.client.nodes()
-        self._nodes = nodes.read(listing, self.cluster, self.settings.address)
+        known = self._nodes.names if self._nodes else {}
+        self._nodes = nodes.read(listing, self.cluster, self.settings.address, known)
         return self._nodes
 
     async def _ask_holdings(self, wanted: bool) -> _Holdings:

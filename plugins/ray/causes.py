@@ -80,7 +80,7 @@ def _summary(facts: Facts, state: JobState, causes: Sequence[Cause]) -> str:
             holds = f"It runs and holds {resources.words(held)}" if held else "It runs and holds nothing by itself"
             if not holding.wants:
                 return f"{holds}; nothing of it waits for room." + _counted(facts)
-            return f"{holds}; {len(holding.wants)} of its parts wait for room: {causes[0].text}{_counted(facts)}"
+            return f"{holds}; {len(holding.wants)} of its parts wait for room: {causes[0].text}.{_counted(facts)}"
         case JobState.FAILED:
             return f"It failed: {causes[0].text}"
         case JobState.CANCELLED:

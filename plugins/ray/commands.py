@@ -23,8 +23,10 @@ class Request:
 
 
 VERSION = Request("/api/version", limit_bytes=1 << 20)
-NODES = Request("/nodes", (("view", "summary"),), limit_bytes=128 << 20)
-"""Every node with its host name, its state and what is in use; the dashboard's own page asks this every few seconds."""
+NODES = Request("/nodes", (("view", "summary"), ("nocache", 1)), limit_bytes=128 << 20)
+"""Every node with its host name, its state and what is in use; the dashboard's own page asks this every few seconds.
+Seven kilobytes a node. Its cache gives whoever asks rarely what was true when somebody asked last, so it is passed by.
+"""
 JOBS = Request("/api/jobs/", limit_bytes=128 << 20)
 """Jobs of the jobs API and drivers that connected by themselves; failed ones bring the end of their log along."""
 STATUS = Request("/api/cluster_status", limit_bytes=16 << 20)

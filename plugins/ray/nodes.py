@@ -20,6 +20,7 @@ _WORK = ("CPU", "memory", *resources.ACCELERATORS)
 """What work holds; a node of which none is held is free."""
 _QUIET = ("node:", "accelerator_type:", "acceleratorType:", "bundle")
 _NO_USAGE = "Ray's autoscaler does not tell what is in use"
+_ID_CHARS = 12
 _LABELS = 8
 """How many labels of a node are shown."""
 
@@ -70,19 +71,22 @@ class _Process:
 
     @property
     def totals(self) -> Resources:
-        if self.usage:
-            return {name: amount.total for name, amount in self.usage.items()}
-        return {name: total for name, total in (self.raylet.resources_total or {}).items() if math.isfinite(total)}
+        told = _totals(self.raylet)
+        # The autoscaler rounds memory; the raylet's own amount is exact, but not under every resource's own name.
+        return {name: told.get(name, amount.total) for name, amount in self.usage.items()} if self.usage else told
 
 
-def read(listing: NodeListing, cluster: str, rule: AddressRule) -> Cluster:
-    """Return the nodes of one answer. Processes that share a host are one machine, their resources summed up."""
+def read(listing: NodeListing, cluster: str, rule: AddressRule, known: Mapping[str, str] | None = None) -> Cluster:
+    """Return the nodes of one answer. Processes that share a host are one machine, their resources summed up.
+
+    `known`: `names` of the answer before. Ray forgets the host name of a node that died.
+    """
     found = Cluster(unreadable=listing.nodes.unreadable)
     alive: dict[str, list[_Process]] = {}
     dead: dict[str, Raylet] = {}
     for row in listing.nodes.rows:
         raylet = row.raylet
-        name = _name(row)
+        name = _name(row, known or {})
         if raylet.node_id:
             found.names[raylet.node_id] = name
         if raylet.state == "ALIVE":
@@ -103,11 +107,16 @@ def read(listing: NodeListing, cluster: str, rule: AddressRule) -> Cluster:
     return found
 
 
-def _name(row: NodeRow) -> str:
-    """Return the host name; Ray's own name or the address where it does not know any."""
+def _name(row: NodeRow, known: Mapping[str, str]) -> str:
+    """Return the host name; the name or address that Ray has for it where it does not know any."""
     raylet = row.raylet
-    names = (raylet.node_manager_hostname, row.hostname, raylet.node_name, raylet.node_manager_address, raylet.node_id)
+    hosts = (raylet.node_manager_hostname, row.hostname, known.get(raylet.node_id or ""))
+    names = (*hosts, raylet.node_name, raylet.node_manager_address, (raylet.node_id or "")[:_ID_CHARS])
     return next((name for each in names if each and (name := clean(each, limit=256).strip())), "unknown")
+
+
+def _totals(raylet: Raylet) -> Resources:
+    return {name: total for name, total in (raylet.resources_total or {}).items() if math.isfinite(total)}
 
 
 def _machine(name: str, processes: Sequence[_Process]) -> Machine:
@@ -115,7 +124,8 @@ def _machine(name: str, processes: Sequence[_Process]) -> Machine:
     free: Resources = {}
     for process in processes:
         resources.add(total, process.totals)
-        resources.add(free, {key: amount.total - amount.used for key, amount in process.usage.items()})
+        if process.usage:
+            resources.add(free, {key: each - process.usage[key].used for key, each in process.totals.items()})
     return Machine(name, total, free if all(process.usage for process in processes) else None)
 
 
@@ -161,7 +171,7 @@ def _dead(name: str, cluster: str, raylet: Raylet, rule: AddressRule) -> Node:
     address, why_not = _address(raylet, name, rule)
     if why_not:
         missing["address"] = why_not
-    totals = {key: total for key, total in (raylet.resources_total or {}).items() if math.isfinite(total)}
+    totals = _totals(raylet)
     if not totals:
         missing |= dict.fromkeys(("cpus", "accelerators_total"), "Ray keeps no resources of a dead node")
     return Node(
@@ -196,6 +206,7 @@ def _seconds(milliseconds: float | None) -> float | None:
 def _facts(raylet: Raylet) -> dict[str, str]:
     """Return what Ray knows of one process beside its resources."""
     labels = {clean(key, limit=128): clean(str(value), limit=128) for key, value in (raylet.labels or {}).items()}
+    labels.pop("ray.io/node-id", None)
     facts = (
         ("Ray node", raylet.node_id),
         ("address", raylet.node_manager_address),

@@ -34,7 +34,8 @@ from tests.real.slurm_cluster import free_ports, wait_until
 START_S = 120.0
 """Ray starts a dozen processes for each node."""
 NODES = ("head", "w1", "w2")
-_NAMESPACES = ["unshare", "--uts", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+_MARK = "QD_RAY_NODE"
+"""A variable that all processes of a node carry: Ray starts some of them in sessions of their own."""
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_enable_worker_prestart": "0",
@@ -109,14 +110,14 @@ class RayCluster:
             resources = json.dumps({"accelerator_type:H100": 1, f"rack_{name}": 2})
             worker = [f"--address=127.0.0.1:{self.port}", "--num-cpus=2", "--num-gpus=4", f"--resources={resources}"]
             self._spawn(name, agent, worker)
-        wait_until(lambda: self.alive() == len(NODES), START_S, "the workers join")
+            wait_until(lambda: self.alive() == len(self._nodes), START_S, f"{name} joins")
 
     def _spawn(self, name: str, agent: int, arguments: list[str]) -> None:
         ray = [str(self.place / "bin" / "ray"), "start", *arguments, "--block", f"--node-name={name}"]
         ray += ["--node-ip-address=127.0.0.1", f"--dashboard-agent-listen-port={agent}"]
         ray += ["--object-store-memory=80000000", "--min-worker-port=0", "--max-worker-port=0", "--disable-usage-stats"]
         if self.namespaces:
-            ray = [*_NAMESPACES, "sh", "-c", 'hostname "$0" && exec "$@"', name, *ray]
+            ray = ["unshare", "--uts", "sh", "-c", 'hostname "$0" && exec "$@"', name, *ray]
         log = (self.base / f"{name}.out").open("wb")
         with log:
             self._nodes[name] = subprocess.Popen(
@@ -124,7 +125,12 @@ class RayCluster:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **self._environ, "PATH": f"{self.place}/bin:{os.environ.get('PATH', '')}"},
+                env={
+                    **os.environ,
+                    **self._environ,
+                    _MARK: f"{self.base}/{name}",
+                    "PATH": f"{self.place}/bin:{os.environ.get('PATH', '')}",
+                },
                 start_new_session=True,
                 cwd=self.work,
             )
@@ -132,29 +138,19 @@ class RayCluster:
     def kill(self, name: str) -> None:
         """End a node at once, with all that runs there."""
         node = self._nodes.pop(name)
-        node.kill()
-        if not self.namespaces:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(node.pid, signal.SIGKILL)
+        mark = f"{_MARK}={self.base}/{name}".encode()
+        while pids := [pid for pid in _all_pids() if mark in _environ(pid)]:
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            node.poll()
         node.wait()
 
     def stop(self) -> None:
         """End everything."""
         for name in list(self._nodes):
             self.kill(name)
-        for pid in self._rest():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
         shutil.rmtree(self.base, ignore_errors=True)
-
-    def _rest(self) -> list[int]:
-        """Return processes that left their group but carry our directory in their command line."""
-        found = []
-        for name in filter(str.isdigit, os.listdir("/proc")):
-            with contextlib.suppress(OSError):
-                if str(self.base).encode() in Path(f"/proc/{name}/cmdline").read_bytes():
-                    found.append(int(name))
-        return [pid for pid in found if pid != os.getpid()]
 
     # ---- asking it
 
@@ -171,7 +167,7 @@ class RayCluster:
     def alive(self) -> int:
         """Return how many nodes are alive; 0 while nobody answers."""
         try:
-            nodes = self.get("/nodes?view=summary")["data"]["summary"]
+            nodes = self.get("/nodes?view=summary&nocache=1")["data"]["summary"]
         except (OSError, ValueError, KeyError):
             return 0
         return sum(node["raylet"].get("state") == "ALIVE" and "hostname" in node for node in nodes)
@@ -258,13 +254,27 @@ sys.exit(3)
 """
 
 
+def _all_pids() -> list[int]:
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+
+
+def _environ(pid: int) -> list[bytes]:
+    """Return the variables that a process was started with; none of one that is gone or a corpse."""
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return []
+
+
 def record(cluster: RayCluster, into: Path) -> None:
     """Write down what the dashboard answers about a job that runs, one that failed and one that waits."""
     cluster.wait_for("failing", "FAILED")
     wait_until(lambda: len(cluster.logged("running")) > 200, START_S, "the job prints")
     cluster.submit("waiting", "print(1)", entrypoint_num_gpus=6)
     wait_until(
-        lambda: bool(cluster.get("/nodes?view=summary")["data"]["nodeLogicalResources"]), START_S, "usage is told"
+        lambda: bool(cluster.get("/nodes?view=summary&nocache=1")["data"]["nodeLogicalResources"]),
+        START_S,
+        "usage is told",
     )
     job = cluster.get("/api/jobs/running")
     cluster.kill("w2")
@@ -286,8 +296,11 @@ def record(cluster: RayCluster, into: Path) -> None:
     }
     into.mkdir(parents=True, exist_ok=True)
     for name, request in paths.items():
-        answer = cluster.raw(f"{request.path}?{urlencode(request.query)}")
-        (into / f"{name}.json").write_text(json.dumps(json.loads(answer), indent=1) + "\n")
+        answer = json.loads(cluster.raw(f"{request.path}?{urlencode(request.query)}"))
+        for node in answer["data"]["summary"] if name == "nodes" else ():
+            for part in ("agent", "cmdline", "gcs"):
+                node.pop(part, None)
+        (into / f"{name}.json").write_text(json.dumps(answer, indent=1) + "\n")
 
 
 def main() -> int:
