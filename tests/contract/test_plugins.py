@@ -18,9 +18,10 @@ from console.registry import Registry
 from console.transport.base import Transport
 from console.transport.pool import TransportPool
 
-BUILT_IN = ("hosts", "local", "simulated", "slurm")
+BUILT_IN = ("hosts", "kubernetes", "local", "simulated", "slurm")
 MINIMAL: dict[str, dict[str, Any]] = {
     "hosts": {"hosts": "localhost"},
+    "kubernetes": {},
     "local": {},
     "simulated": {"nodes": 8, "seed": 1},
     "slurm": {},
@@ -96,7 +97,7 @@ async def test_detect_is_quick_and_finds_only_what_can_be_opened(plugin: Plugin,
         assert detection.evidence
         settings = msgspec.convert(detection.settings, plugin.settings_type)
         await plugin.open(settings, site).close()
-    if plugin.name in ("hosts", "simulated", "slurm"):
+    if plugin.name in ("hosts", "kubernetes", "simulated", "slurm"):
         assert found == [], "nothing of it is here, so nothing may be found"
 
 

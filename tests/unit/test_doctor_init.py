@@ -37,7 +37,7 @@ def test_this_machine(capsys: pytest.CaptureFixture[str]) -> None:
     code, found = doctor(capsys)
     assert code == 0
     assert found["schema"] == "quarterdeck/doctor/1"
-    assert states(found, "plugins") == dict.fromkeys(("hosts", "local", "simulated", "slurm"), "ok")
+    assert states(found, "plugins") == dict.fromkeys(("hosts", "kubernetes", "local", "simulated", "slurm"), "ok")
     assert states(found, "terminal")["TERM"] == "ok"
     assert any(check["section"].endswith("(local)") for check in found["checks"])
     for check in found["checks"]:

@@ -67,7 +67,7 @@ def plugins(names: set[str]) -> set[str]:
         (("snapshot", "--json", "--simulate", "4"), {"simulated"}),
         (("jobs", "--json", "--simulate", "4"), {"simulated"}),
         (("nodes", "--cluster", "local"), {"local"}),
-        (("snapshot",), {"local", "slurm"}),
+        (("snapshot",), {"kubernetes", "local", "slurm"}),
     ],
 )
 def test_a_look_imports_neither_a_screen_nor_ssh_nor_a_plugin_that_it_does_not_use(
