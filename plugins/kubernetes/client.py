@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import console
-from console.errors import BadAnswer, ConfigError, Denied
+from console.errors import BadAnswer, ConfigError, Denied, SourceError
 from console.text import clean
 from console.transport.base import Transport
 from plugins.kubernetes.credentials import Credentials, Secret
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from kubernetes.aio.client import ApiClient
 
 MAX_ANSWER = 1 << 30
+REFUSED_PAUSE_S = 20.0
+"""A login that was refused is not tried for so long: every watch would try it, and that locks accounts."""
 _AGENT = f"quarterdeck/{console.__version__}"
 JSON = "application/json"
 
@@ -46,6 +48,7 @@ class Client:
         self._now = now
         self._credentials: Credentials | None = None
         self._api: tuple[ApiClient, Secret] | None = None
+        self._refused: tuple[float, SourceError] | None = None
         self._lock = asyncio.Lock()
         self._retired: list[ApiClient] = []
 
@@ -144,11 +147,13 @@ class Client:
                 text = await self._words(response)
             finally:
                 response.release()
+            refusal = failure(code, text, headers, self.where, credentials.access.user)
             if code == 401:
                 credentials.refused(secret)
                 if not last and await self._renewed(credentials):
                     continue
-            raise failure(code, text, headers, self.where, credentials.access.user)
+                self._refused = (self._now(), refusal)
+            raise refusal
         raise AssertionError("unreachable")
 
     async def _send(
@@ -212,16 +217,27 @@ class Client:
 
     async def _renewed(self, credentials: Credentials) -> bool:
         """Whether another try may go better: a login that renews itself, or a kubeconfig that changed meanwhile."""
-        fresh = self._read()
-        if fresh != credentials.access:
-            self._credentials = Credentials(fresh, self._transport, self._now)
-            await self._retire()
+        if self._read() != credentials.access:
+            await self._log_in_anew()
             return True
         return credentials.renewable
+
+    async def _log_in_anew(self) -> Credentials:
+        """Take what the kubeconfig says now."""
+        await self._retire()
+        self._credentials = Credentials(self._read(), self._transport, self._now)
+        return self._credentials
 
     async def _session(self) -> tuple[ApiClient, Secret, Credentials]:
         async with self._lock:
             credentials = await self._logged_in()
+            if self._refused is not None:
+                at, error = self._refused
+                if 0 <= self._now() - at < REFUSED_PAUSE_S and self._read() == credentials.access:
+                    raise error
+                self._refused = None
+                if self._read() != credentials.access:
+                    credentials = await self._log_in_anew()
             await _import_client()
             secret = await credentials.secret()
             held = self._api

@@ -12,12 +12,15 @@ import gzip
 import json
 import ssl
 import subprocess
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
+
+from console.transport.local import LocalTransport
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "kubernetes"
 Object = dict[str, Any]
@@ -100,6 +103,8 @@ class KubeServer:
     bookmarks_s: float | None = None
     port: int = 0
     tls: ssl.SSLContext | None = None
+    _history: list[tuple[int, str, str, bytes]] = field(default_factory=list)
+    """(version, list, namespace, line) of every event, for watches from an older version."""
     _watchers: list[tuple[str, str, asyncio.Queue[bytes | None]]] = field(default_factory=list)
     _log_waiters: list[asyncio.Queue[bytes | None]] = field(default_factory=list)
 
@@ -178,6 +183,7 @@ class KubeServer:
 
     def _tell(self, path: str, kind: str, each: Object) -> None:
         line = json.dumps({"type": kind, "object": each}).encode() + b"\n"
+        self._history.append((self.version, path, each["metadata"].get("namespace", ""), line))
         for watched, namespace, queue in self._watchers:
             if watched == path and namespace in ("", each["metadata"].get("namespace", "")):
                 queue.put_nowait(line)
@@ -226,6 +232,8 @@ class KubeServer:
         return web.Response(status=fault.code, body=fault.body, headers=fault.headers)
 
     async def _objects(self, request: web.Request) -> web.StreamResponse:
+        if len(request.path.strip("/").split("/")) < 4 and request.path.startswith("/apis/"):
+            return web.Response(status=404, text="404 page not found")
         path, namespace, plural, name = _split(request.path)
         held = self.lists.get(path)
         if held is None:
@@ -267,8 +275,13 @@ class KubeServer:
             await response.write(recorded("watch-expired"))
             return response
         self._watchers.append(entry)
+        since = int(request.query.get("resourceVersion") or self.version)
+        for version, listed, where, line in self._history:
+            if listed == path and version > since and namespace in ("", where):
+                queue.put_nowait(line)
         try:
             while True:
+                line: bytes | None
                 try:
                     async with asyncio.timeout(self.bookmarks_s):
                         line = await queue.get()
@@ -407,9 +420,7 @@ class Site:
     """A site with an environment of its own."""
 
     def __init__(self, environ: dict[str, str], cluster: str = "kube") -> None:
-        from console.transport.local import LocalTransport
-
-        self.environ = environ
+        self.environ: Mapping[str, str] = environ
         self.cluster = cluster
         self.clock: float | None = None
         self.local = LocalTransport()
@@ -428,6 +439,4 @@ class Site:
 
     def now(self) -> float:
         """See `console.plugin.Site`; `clock` stops it."""
-        import time
-
         return time.time() if self.clock is None else self.clock
