@@ -276,9 +276,9 @@ class KubeServer:
             return response
         self._watchers.append(entry)
         since = int(request.query.get("resourceVersion") or self.version)
-        for version, listed, where, line in self._history:
+        for version, listed, where, past in self._history:
             if listed == path and version > since and namespace in ("", where):
-                queue.put_nowait(line)
+                queue.put_nowait(past)
         try:
             while True:
                 line: bytes | None
@@ -375,13 +375,13 @@ class Authority:
             "req", "-x509", "-new", "-key", "ca.key", "-subj", "/CN=test", "-days", "9", "-out", "ca.crt", *extensions
         )
 
-    def issue(self, name: str, extensions: str) -> tuple[Path, Path]:
+    def issue(self, name: str, extensions: str, subject: str = "") -> tuple[Path, Path]:
         """Return (certificate, key) of a new identity."""
         (self.folder / f"{name}.ext").write_text(
             f"subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n{extensions}\n", encoding="utf-8"
         )
         self._run("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", f"{name}.key")
-        self._run("req", "-new", "-key", f"{name}.key", "-subj", f"/CN={name}", "-out", f"{name}.csr")
+        self._run("req", "-new", "-key", f"{name}.key", "-subj", subject or f"/CN={name}", "-out", f"{name}.csr")
         signed = ("-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-days", "9", "-extfile", f"{name}.ext")
         self._run("x509", "-req", "-in", f"{name}.csr", "-out", f"{name}.crt", *signed)
         return self.folder / f"{name}.crt", self.folder / f"{name}.key"

@@ -24,6 +24,8 @@ HEAVY = {
     "cryptography",
     "ClusterShell",
     "kubernetes",
+    "aiohttp",
+    "pydantic",
     "pyslurm",
     "argcomplete",
     "pytest",
@@ -68,6 +70,7 @@ def plugins(names: set[str]) -> set[str]:
         (("jobs", "--json", "--simulate", "4"), {"simulated"}),
         (("nodes", "--cluster", "local"), {"local"}),
         (("snapshot",), {"kubernetes", "local", "slurm"}),
+        (("jobs",), {"kubernetes", "local", "slurm"}),
     ],
 )
 def test_a_look_imports_neither_a_screen_nor_ssh_nor_a_plugin_that_it_does_not_use(
