@@ -22,8 +22,8 @@ from plugins.kubernetes.resources import Accelerators
 from plugins.kubernetes.settings import KubernetesSettings
 from plugins.kubernetes.watching import Watched, Watching, pods_unknown
 
-PERIOD_S = 2.0
-"""How often we look at what the watches brought: nobody is asked for it, so it costs the server nothing."""
+PERIOD_S = 5.0
+"""How often we look at what the watches brought although they say nothing; when they do, it is looked at soon."""
 SLICE = 64
 """Records that are made between two breaths of the loop."""
 SWEEP_S = 60.0
@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 
 class KubernetesBackend:
-    """Offers Inventory, Queue, Explainer and Logs of one cluster. See `console.plugin`."""
+    """Offers Inventory, Queue, Announcer, Explainer and Logs of one cluster. See `console.plugin`."""
 
     kind = ClusterKind.KUBERNETES
     inventory_period_s = PERIOD_S
@@ -138,6 +138,10 @@ class KubernetesBackend:
             requests=self._new_requests(),
             detail=self._detail(pods, *kinds),
         )
+
+    def announce(self, wake: Callable[[], None]) -> None:
+        """See `Announcer`."""
+        self.board.news = wake
 
     async def explain(self, job_id: str) -> Explanation:
         """See `Explainer`."""

@@ -6,7 +6,7 @@ is listed is the top of such a tree. Pods that nobody counts as a job are listed
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from plugins.kubernetes.node import NodeFacts
@@ -27,6 +27,8 @@ class Board:
 
     def __init__(self, accelerators: Accelerators) -> None:
         self.accelerators = accelerators
+        self.news: Callable[[], None] = lambda: None
+        """Called after every change."""
         self.nodes: dict[str, NodeFacts] = {}
         self.pods: dict[Key, Pod] = {}
         self.works: dict[JobKey, Work] = {}
@@ -51,6 +53,7 @@ class Board:
         else:
             self.nodes[name] = new
         self.dirty_nodes.add(name)
+        self.news()
 
     def pod_changed(self, old: Pod | None, new: Pod | None) -> None:
         """Take a pod that came, changed or went."""
@@ -69,6 +72,7 @@ class Board:
             self._pods_of.setdefault(new.holder, {})[new.key] = None
             if new.group:
                 self._in_gang.setdefault((new.namespace, new.group), {})[new.holder] = None
+        self.news()
 
     def work_changed(self, old: Work | None, new: Work | None) -> None:
         """Take a job object that came, changed or went."""
@@ -83,6 +87,7 @@ class Board:
             if new.parent is not None:
                 self._parts_of.setdefault(new.parent, {})[key] = None
         self.dirty_jobs.add(self.top(key))
+        self.news()
 
     def admission_changed(self, old: Admission | None, new: Admission | None) -> None:
         """Take a Workload of Kueue that came, changed or went."""
@@ -92,6 +97,7 @@ class Board:
                 self.dirty_jobs.add(self.top(each.job))
         if new is not None and new.job is not None:
             self.admissions[new.job] = new
+        self.news()
 
     def gang_changed(self, old: Gang | None, new: Gang | None) -> None:
         """Take a PodGroup that came, changed or went."""
@@ -101,6 +107,7 @@ class Board:
         else:
             self.gangs[key] = new
         self.dirty_jobs.update(self.top(holder) for holder in self._in_gang.get(key, ()))
+        self.news()
 
     def queue_changed(self, old: QueueObject | None, new: QueueObject | None) -> None:
         """Take a queue that came, changed or went."""
@@ -110,6 +117,7 @@ class Board:
         else:
             self.queues[key] = new
         self.dirty_queues = True
+        self.news()
 
     def _touch(self, pod: Pod) -> None:
         if pod.node is not None:

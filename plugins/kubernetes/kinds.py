@@ -45,10 +45,11 @@ class Wanted:
 
 NODES = Wanted("", "nodes", "Node", Role.NODE, namespaced=False)
 PODS = Wanted("", "pods", "Pod", Role.POD, "pod")
+JOBS = Wanted("batch", "jobs", "Job", Role.WORK, "job")
 WANTED = (
     NODES,
     PODS,
-    Wanted("batch", "jobs", "Job", Role.WORK, "job"),
+    JOBS,
     Wanted("jobset.x-k8s.io", "jobsets", "JobSet", Role.WORK, "jobset"),
     Wanted("kubeflow.org", "pytorchjobs", "PyTorchJob", Role.WORK, "pytorchjob"),
     Wanted("kubeflow.org", "mpijobs", "MPIJob", Role.WORK, "mpijob"),
@@ -86,6 +87,10 @@ class Resource:
 
 CORE = (Resource(NODES, "v1"), Resource(PODS, "v1"))
 """What every server has; it is not in /apis."""
+
+
+ASSUMED = (*CORE, Resource(JOBS, "v1"))
+"""What is tried where /apis may not be read."""
 
 
 class _Name(msgspec.Struct, frozen=True):

@@ -105,6 +105,7 @@ class Mirror(Generic[T]):
         namespace: str | None,
         shelf: Shelf[T],
         timing: Timing,
+        news: Callable[[], None] = lambda: None,
         rng: Callable[[], float] = random.random,
     ) -> None:
         self.resource = resource
@@ -120,6 +121,7 @@ class Mirror(Generic[T]):
         self._path = resource.path(namespace)
         self._shelf = shelf
         self._timing = timing
+        self._news = news
         self._rng = rng
         self._version: str | None = None
         self._failures = 0
@@ -143,6 +145,7 @@ class Mirror(Generic[T]):
                 told = _told(error, self.resource.name)
                 if self._failures or not self.listed or isinstance(told, TimedOut | Denied):
                     self.error = told  # else a connection that broke once: the next try may well mend it
+                    self._news()
                 self.tried.set()
                 await self._pause(told)
 
@@ -158,8 +161,10 @@ class Mirror(Generic[T]):
         await asyncio.sleep(seconds * (0.75 + 0.5 * self._rng()))
 
     def _well(self) -> None:
-        self.error = None
+        ill, self.error = self.error is not None, None
         self.tried.set()
+        if ill:
+            self._news()
 
     # ---- list
 

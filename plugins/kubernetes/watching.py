@@ -8,12 +8,12 @@ from typing import Any
 
 import msgspec
 
-from console.errors import BadAnswer, QuarterdeckError, SourceError
+from console.errors import BadAnswer, Denied, QuarterdeckError, SourceError
 from plugins.kubernetes.access import Rights
 from plugins.kubernetes.board import Board
 from plugins.kubernetes.client import Client
 from plugins.kubernetes.failures import Forbidden, Missing, forbidden
-from plugins.kubernetes.kinds import AGGREGATED, PODS, Resource, Role, discovered, has
+from plugins.kubernetes.kinds import AGGREGATED, ASSUMED, PODS, Resource, Role, discovered, has
 from plugins.kubernetes.mirror import Mirror, Shelf, Timing
 from plugins.kubernetes.node import NodeReader
 from plugins.kubernetes.objects import Version
@@ -31,7 +31,15 @@ DISCOVER_S = 600.0
 class Watched:
     """One kind: its mirrors, one for the whole cluster or one for each namespace that may be read."""
 
-    def __init__(self, client: Client, rights: Rights, resource: Resource, shelf: Shelf[Any], timing: Timing) -> None:
+    def __init__(
+        self,
+        client: Client,
+        rights: Rights,
+        resource: Resource,
+        shelf: Shelf[Any],
+        timing: Timing,
+        news: Callable[[], None],
+    ) -> None:
         self.resource = resource
         self.shelf = shelf
         self.denied: Forbidden | None = None
@@ -41,6 +49,7 @@ class Watched:
         self._client = client
         self._rights = rights
         self._timing = timing
+        self._news = news
 
     @property
     def listed(self) -> bool:
@@ -84,7 +93,9 @@ class Watched:
                     scopes = [None]
 
     async def _mirror(self, scopes: list[str | None]) -> None:
-        self.mirrors = [Mirror(self._client, self.resource, scope, self.shelf, self._timing) for scope in scopes]
+        self.mirrors = [
+            Mirror(self._client, self.resource, scope, self.shelf, self._timing, self._news) for scope in scopes
+        ]
         async with asyncio.TaskGroup() as group:
             for mirror in self.mirrors:
                 group.create_task(mirror.run(), name=f"watching {self.resource.name}")
@@ -164,9 +175,12 @@ class Watching:
     # ---- what there is
 
     async def _discover(self) -> None:
-        body = await self._client.get("/apis", accept=AGGREGATED)
         try:
-            found, unsure = discovered(body)
+            found, unsure = discovered(await self._client.get("/apis", accept=AGGREGATED))
+        except Denied as error:
+            if "cannot get path" not in error.what:
+                raise
+            found, unsure = list(ASSUMED), []  # who may not ask what there is may still read it
         except msgspec.MsgspecError as error:
             what = f"/apis cannot be read: {error}"
             hint = "is there a proxy that answers in the server's place?"
@@ -180,11 +194,17 @@ class Watching:
                 continue
         for resource in found:
             if resource.name not in self.kinds:
-                kind = Watched(self._client, self.rights, resource, self._shelf(resource), self._timing)
+                kind = self._watched(resource)
                 self.kinds[resource.name] = kind
                 self._keep(kind.run())
         if self.version is None:
             self.version = await _version(self._client)
+
+    def _watched(self, resource: Resource) -> Watched:
+        return Watched(self._client, self.rights, resource, self._shelf(resource), self._timing, self._tell)
+
+    def _tell(self) -> None:
+        self._board.news()
 
     async def _rediscover(self) -> None:
         while True:

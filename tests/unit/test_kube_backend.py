@@ -25,11 +25,11 @@ from console.errors import (
     Unsupported,
 )
 from console.model import JobState, LogChunk, LogStream, NodeState
-from console.plugin import CheckState, Explainer, Inventory, Logs, Queue
+from console.plugin import Announcer, CheckState, Explainer, Inventory, Logs, Queue
 from plugins.kubernetes.backend import KubernetesBackend
 from plugins.kubernetes.mirror import Timing
 from plugins.kubernetes.settings import KubernetesSettings
-from tests.unit.kube_server import Authority, Fault, KubeServer, Site, recorded, write_kubeconfig
+from tests.unit.kube_server import Authority, Fault, KubeServer, Site, recorded, status, write_kubeconfig
 
 RECORDED_AT = 1_795_485_700.0
 """Some minutes after the recordings were made."""
@@ -119,6 +119,17 @@ async def test_a_change_of_a_pod_tells_its_node_and_its_job_and_nothing_else(
         assert (jobs.jobs, jobs.gone_jobs) == ((), ("train-llm/pod/notebook-alice",))
         assert nodes.gone_nodes == ("cpu-02",)
         assert jobs.complete == nodes.complete == ()
+
+
+async def test_it_says_itself_when_there_is_something_new(server: KubeServer, tmp_path: Path) -> None:
+    async with opened(tmp_path, server.url) as backend:
+        assert isinstance(backend, Announcer)
+        await settled(server, backend)
+        woken = asyncio.Event()
+        backend.announce(woken.set)
+        server.delete(PODS, "train-llm", "notebook-alice")
+        await asyncio.wait_for(woken.wait(), 20)
+        assert (await backend.jobs()).gone_jobs == ("train-llm/pod/notebook-alice",)
 
 
 async def test_at_rest_there_are_watches_and_no_lists(server: KubeServer, tmp_path: Path) -> None:
@@ -384,6 +395,14 @@ async def test_old_servers_that_name_groups_only_are_read_too(server: KubeServer
         assert len((await backend.jobs()).jobs) > 10
         assert "jobs.batch" in backend.watching.kinds
         assert "jobsets.jobset.x-k8s.io" not in backend.watching.kinds
+
+
+async def test_who_may_not_ask_what_there_is_still_reads_it(server: KubeServer, tmp_path: Path) -> None:
+    said = 'forbidden: User "ann" cannot get path "/apis"'
+    server.faults.append(Fault("GET /apis", code=403, body=status(403, "Forbidden", said), times=1))
+    async with opened(tmp_path, server.url) as backend:
+        assert any(job.id == "train-llm/job/llm-70b" for job in (await backend.jobs()).jobs)
+        assert set(backend.watching.kinds) == {"nodes", "pods", "jobs.batch"}
 
 
 async def test_close_leaves_no_task_and_no_watch(server: KubeServer, tmp_path: Path) -> None:
