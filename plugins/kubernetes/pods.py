@@ -8,8 +8,8 @@ import msgspec
 
 from console.text import clean
 from plugins.kubernetes.kinds import WANTED, Role
-from plugins.kubernetes.objects import Condition, ContainerStatus, Meta, Owner, PodObject, PodSpec, PodStatus
-from plugins.kubernetes.resources import Accelerators, Counts, asked
+from plugins.kubernetes.objects import Condition, ContainerStatus, Owner, PodObject, PodSpec, PodStatus
+from plugins.kubernetes.resources import Accelerators, Counts
 from plugins.kubernetes.times import unix
 
 T = TypeVar("T")
@@ -37,8 +37,10 @@ _ROLES = (
     "ray.io/node-type",
     "volcano.sh/task-spec",
 )
+_GROUPS = ("scheduling.k8s.io/group-name", "scheduling.x-k8s.io/pod-group", "scheduling.volcano.sh/group-name")
 _FIRST_ROLES = frozenset(("master", "launcher", "chief", "leader", "head"))
 _WORDS = 1000
+_MEMORY = 65536
 UNSEEN = "no scheduler has looked at it"
 
 
@@ -106,47 +108,57 @@ class PodReader:
         self._accelerators = accelerators
         self._user_label = user_label
         self._decoder = msgspec.json.Decoder(PodObject)
+        self._texts: dict[str, str] = {}
         self._kept: dict[object, object] = {}
 
     def read(self, data: msgspec.Raw | bytes) -> Pod:
         """Return a pod. msgspec.ValidationError when it is none."""
         pod = self._decoder.decode(data)
         meta, spec, status = pod.metadata, pod.spec, pod.status
-        namespace, name = self._keep(clean(meta.namespace, limit=253)), clean(meta.name, limit=253)
-        owner = meta.owner
-        labels = {**(meta.annotations or {}), **(meta.labels or {})} if meta.annotations else meta.labels or {}
-        resources, millicores, memory = asked(spec, self._accelerators)
-        word, message = _word(meta, spec, status)
+        namespace, name = self._text(meta.namespace), clean(meta.name, limit=253)
+        owner, labels, notes = meta.owner, meta.labels or {}, meta.annotations or {}
+        resources, millicores, memory = self._accelerators.asked(spec)
+        word, message = _status_word(spec, status)
         role = next((labels[label] for label in _ROLES if label in labels), "")
+        label = self._user_label
         return Pod(
             namespace=namespace,
             name=name,
             holder=self._keep(_holder(owner, namespace, name, labels)),
-            node=self._keep(clean(spec.node_name, limit=253)) if spec.node_name else None,
-            phase=self._keep(clean(status.phase, limit=40)),
-            word=self._keep(word),
-            message=self._keep(message),
+            node=self._text(spec.node_name) if spec.node_name else None,
+            phase=self._text(status.phase),
+            word=self._text(word if meta.deletion_timestamp is None else "Terminating") or "Unknown",
+            message=self._text(message.strip(), _WORDS) if message else "",
             created=unix(meta.creation_timestamp),
             started=unix(status.start_time),
             ended=_ended(status),
             priority=spec.priority,
-            resources=self._keep(resources),
+            resources=resources,
             millicores=millicores,
             memory_bytes=memory,
-            rank=_rank(labels),
-            role=self._keep(clean(role, limit=60)),
+            rank=_rank(labels, notes),
+            role=self._text(role),
             leads=role.lower() in _FIRST_ROLES,
             restarts=sum(each.restart_count for each in status.container_statuses or ()),
-            daemon=(owner is not None and owner.kind == "DaemonSet") or _MIRROR in labels,
-            containers=self._keep(tuple(clean(each.name, limit=63) for each in spec.containers or ())),
-            queue=self._keep(clean(labels.get(_QUEUE, ""), limit=253)),
-            group=self._keep(clean(_group(labels), limit=253)),
-            user=self._keep(clean(labels.get(self._user_label, ""), limit=100)) if self._user_label else "",
+            daemon=(owner is not None and owner.kind == "DaemonSet") or _MIRROR in notes,
+            containers=self._keep(tuple([self._text(each.name) for each in spec.containers or ()])),
+            queue=self._text(labels.get(_QUEUE, "")),
+            group=self._text(_group(labels, notes)),
+            user=self._text(labels.get(label, "") or notes.get(label, "")) if label else "",
             exit_code=_exit_code(status),
         )
 
+    def _text(self, text: str, limit: int = 253) -> str:
+        """Return a clean text, the same object for the same text."""
+        kept = self._texts.get(text)
+        if kept is None:
+            if len(self._texts) > _MEMORY:
+                self._texts.clear()
+            kept = self._texts[text] = clean(text, limit=limit)
+        return kept
+
     def _keep(self, value: T) -> T:
-        if len(self._kept) > 65536:
+        if len(self._kept) > _MEMORY:
             self._kept.clear()
         return self._kept.setdefault(value, value)  # type: ignore[return-value]
 
@@ -164,30 +176,23 @@ def _holder(owner: Owner | None, namespace: str, name: str, labels: dict[str, st
     return short_kind(owner), namespace, named
 
 
-def _group(labels: dict[str, str]) -> str:
-    for label in ("scheduling.k8s.io/group-name", "scheduling.x-k8s.io/pod-group"):
-        if label in labels:
-            return labels[label]
+def _group(labels: dict[str, str], notes: dict[str, str]) -> str:
+    for label in _GROUPS:
+        if text := labels.get(label) or notes.get(label):
+            return text
     return ""
 
 
-def _rank(labels: dict[str, str]) -> int | None:
+def _rank(labels: dict[str, str], notes: dict[str, str]) -> int | None:
     for label in _RANKS:
-        text = labels.get(label, "")
+        text = labels.get(label) or notes.get(label, "")
         if text.isascii() and text.isdigit() and len(text) < 10:
             return int(text)
     return None
 
 
-def _word(meta: Meta, spec: PodSpec, status: PodStatus) -> tuple[str, str]:
-    """Return (the pod's word as kubectl shows it, why)."""
-    word, message = _status_word(spec, status)
-    if meta.deletion_timestamp is not None:
-        word = "Terminating"
-    return clean(word, limit=60) or "Unknown", clean(message.strip(), limit=_WORDS)
-
-
 def _status_word(spec: PodSpec, status: PodStatus) -> tuple[str, str]:
+    """Return (the pod's word as kubectl shows it, why); a deleted one is Terminating whatever this says."""
     if status.reason:
         return status.reason, status.message or ""
     for each in (*(status.init_container_statuses or ()), *(status.container_statuses or ())):

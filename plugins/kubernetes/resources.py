@@ -24,6 +24,9 @@ _FABRIC = ("rdma/", "nvidia.com/hostdev", "vpc.amazonaws.com/efa")
 
 Counts = tuple[tuple[str, int], ...]
 """Resource to count, sorted by name."""
+Asked = tuple[Counts, int, int]
+"""What a pod asks for: (resources worth showing, millicores, bytes)."""
+_MEMORY = 4096
 
 
 class Accelerators:
@@ -31,6 +34,7 @@ class Accelerators:
 
     def __init__(self, further: Iterable[str] = ()) -> None:
         self._names = KNOWN | frozenset(further)
+        self._asked: dict[object, Asked] = {}
 
     def is_one(self, resource: str) -> bool:
         """Whether a resource is counted as accelerators: whole devices, shared ones and MIG instances."""
@@ -49,13 +53,30 @@ class Accelerators:
         """Return how many accelerators these are."""
         return sum(count for name, count in counts if self.is_one(name))
 
+    def asked(self, spec: PodSpec) -> Asked:
+        """Return what a pod asks for.
 
-def asked(spec: PodSpec, accelerators: Accelerators) -> tuple[Counts, int, int]:
-    """Return what a pod asks for: (shown resources, millicores, bytes).
+        As the scheduler counts: the larger of all containers and sidecars together and each init container with the
+        sidecars before it, plus the overhead of the runtime. Most pods are like another one: each sum is made once.
+        """
+        containers = *(spec.containers or ()), None, *(spec.init_containers or ())
+        key = tuple(_wants(each) for each in containers), tuple((spec.overhead or {}).items())
+        found = self._asked.get(key)
+        if found is None:
+            if len(self._asked) > _MEMORY:
+                self._asked.clear()
+            found = self._asked[key] = _sum(spec, self)
+        return found
 
-    As the scheduler counts: the larger of all containers and sidecars together and each init container with the
-    sidecars before it, plus the overhead of the runtime.
-    """
+
+def _wants(container: Container | None) -> object:
+    if container is None or container.resources is None:
+        return None
+    resources = container.resources
+    return container.restart_policy, tuple((resources.limits or {}).items()), tuple((resources.requests or {}).items())
+
+
+def _sum(spec: PodSpec, accelerators: Accelerators) -> Asked:
     running: dict[str, float] = {}
     for container in spec.containers or ():
         _add(running, _requests(container))

@@ -13,7 +13,7 @@ from plugins.kubernetes.kinds import Wanted
 from plugins.kubernetes.objects import Meta, PodSpec, WorkObject
 from plugins.kubernetes.plain import TEXT, dig, held_conditions, integer, tables, text
 from plugins.kubernetes.pods import JobKey, short_kind
-from plugins.kubernetes.resources import Accelerators, asked
+from plugins.kubernetes.resources import Accelerators
 from plugins.kubernetes.times import unix
 
 _QUEUE = "kueue.x-k8s.io/queue-name"
@@ -92,7 +92,7 @@ class WorkReader:
                 pod = msgspec.convert(template, PodSpec)
             except msgspec.ValidationError:
                 continue
-            counts, cores, size = asked(pod, self._accelerators)
+            counts, cores, size = self._accelerators.asked(pod)
             accelerators += count * self._accelerators.total(counts)
             millicores += count * cores
             memory += count * size

@@ -22,7 +22,7 @@ from plugins.kubernetes.pending import over_quota, scheduling
 from plugins.kubernetes.pods import Pod, PodReader
 from plugins.kubernetes.quantity import amount, whole
 from plugins.kubernetes.queues import AdmissionReader, GangReader, QueueReader
-from plugins.kubernetes.resources import Accelerators, asked
+from plugins.kubernetes.resources import Accelerators
 from plugins.kubernetes.settings import AddressRule
 from plugins.kubernetes.works import Work, WorkReader
 from tests.unit.kube_server import items, recorded
@@ -123,7 +123,7 @@ def test_a_pod_asks_for_the_largest_of_running_and_starting() -> None:
         },
         PodSpec,
     )
-    assert asked(spec, ACCELERATORS) == ((("nvidia.com/gpu", 3),), 4350, 2**30)
+    assert ACCELERATORS.asked(spec) == ((("nvidia.com/gpu", 3),), 4350, 2**30)
 
 
 # ---- nodes
@@ -476,7 +476,7 @@ def test_how_each_kind_of_job_says_that_it_ended(short: str, more: Any, state: J
 
 
 JUNK = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=12,
 )
