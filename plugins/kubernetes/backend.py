@@ -16,7 +16,7 @@ from plugins.kubernetes.jobs import OVER, JobMaker
 from plugins.kubernetes.kinds import NODES, PODS, Role
 from plugins.kubernetes.kubeconfig import Access
 from plugins.kubernetes.mirror import Timing
-from plugins.kubernetes.node import NodeMaker
+from plugins.kubernetes.node import NodeFacts, NodeMaker
 from plugins.kubernetes.pods import JobKey
 from plugins.kubernetes.resources import Accelerators
 from plugins.kubernetes.settings import KubernetesSettings
@@ -65,7 +65,7 @@ class KubernetesBackend:
         await self.watching.start()
         nodes = await self._tried(NODES.plural)
         await self._tried(PODS.plural)
-        for kind in self.watching.of_role(Role.QUEUE):
+        for kind in self.watching.of_role(Role.QUEUE, Role.CLAIM, Role.SLICE):
             await kind.tried.wait()
         board = self.board
         unknown = pods_unknown(self.watching)
@@ -80,7 +80,7 @@ class KubernetesBackend:
         def take(name: str) -> None:
             facts = board.nodes.get(name)
             if facts is not None:
-                found.append(self._nodes.record(facts, board.pods_on(name), pods_known=unknown))
+                found.append(self._node(facts, unknown))
             elif name in self._told_nodes:
                 gone.append(name)
 
@@ -96,7 +96,7 @@ class KubernetesBackend:
             queues=queues,
             complete=(*(("nodes",) if whole else ()), *(("queues",) if all_queues else ())),
             requests=self._new_requests(),
-            detail=self._detail(nodes, *self.watching.of_role(Role.QUEUE)),
+            detail=self._detail(nodes, *self.watching.of_role(Role.QUEUE, Role.CLAIM, Role.SLICE)),
         )
 
     async def jobs(self) -> Records:
@@ -105,7 +105,7 @@ class KubernetesBackend:
         For whom nodes are hidden the nodes that pods name come with them: more is not known of them.
         """
         await self.watching.start()
-        kinds = [*self.watching.of_role(Role.WORK, Role.ADMISSION, Role.GANG)]
+        kinds = self.watching.of_role(Role.WORK, Role.ADMISSION, Role.GANG, Role.CLAIM)
         pods = await self._tried(PODS.plural)
         for kind in kinds:
             await kind.tried.wait()
@@ -238,6 +238,16 @@ class KubernetesBackend:
             for key, queue in sorted(self.board.queues.items())
         ]
         return tuple(found), True
+
+    def _node(self, facts: NodeFacts, pods_known: str | None) -> Node:
+        devices, name = self.board.devices, facts.name
+        return self._nodes.record(
+            facts,
+            self.board.pods_on(name),
+            pods_known=pods_known,
+            devices=devices.on_node(name),
+            claimed=devices.used_on(name),
+        )
 
     def _hidden_nodes(self) -> Iterator[Node]:
         """Yield the nodes that pods name when nodes themselves may not be listed."""

@@ -6,9 +6,10 @@ is listed is the top of such a tree. Pods that nobody counts as a job are listed
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
+from plugins.kubernetes.claims import Claim, Devices, Slice
 from plugins.kubernetes.node import NodeFacts
 from plugins.kubernetes.pods import JobKey, Key, Pod
 from plugins.kubernetes.queues import Admission, Gang, QueueObject
@@ -35,6 +36,7 @@ class Board:
         self.admissions: dict[JobKey, Admission] = {}
         self.gangs: dict[Key, Gang] = {}
         self.queues: dict[Key, QueueObject] = {}
+        self.devices = Devices()
         self.dirty_nodes: set[str] = set()
         self.dirty_jobs: set[JobKey] = set()
         self.dirty_queues = False
@@ -119,6 +121,18 @@ class Board:
         self.dirty_queues = True
         self.news()
 
+    def claim_changed(self, old: Claim | None, new: Claim | None) -> None:
+        """Take a ResourceClaim that came, changed or went."""
+        nodes, pods = self.devices.claim_changed(old, new)
+        self.dirty_nodes.update(nodes)
+        self.dirty_jobs.update(self.top(self.pods[pod].holder) for pod in pods if pod in self.pods)
+        self.news()
+
+    def slice_changed(self, old: Slice | None, new: Slice | None) -> None:
+        """Take a ResourceSlice that came, changed or went."""
+        self.dirty_nodes.update(self.devices.slice_changed(old, new))
+        self.news()
+
     def _touch(self, pod: Pod) -> None:
         if pod.node is not None:
             self.dirty_nodes.add(pod.node)
@@ -157,9 +171,10 @@ class Board:
         """Return the pods of a node."""
         return [self.pods[key] for key in self._on_node.get(node, ())]
 
-    def named_nodes(self) -> Iterable[str]:
-        """Return the nodes that pods name: all that is known of them for whom nodes are hidden."""
-        return self._on_node.keys()
+    def accelerators_of(self, pods: Sequence[Pod]) -> int:
+        """Return how many accelerators pods ask for, or hold by claims."""
+        asked = sum(self.accelerators.total(pod.resources) for pod in pods)
+        return asked + self.accelerators.total(self.devices.of_pods(pod.key for pod in pods))
 
     def is_listed(self, key: JobKey, pods: list[Pod]) -> bool:
         """Whether something is listed as a job: it is one, or its pods hold or want accelerators."""
@@ -167,7 +182,7 @@ class Board:
             return False
         if key in self.works or key[0] in _JOB_KINDS:
             return key in self.works or bool(pods) or next(self.parts(key), None) is not None
-        return any(self.accelerators.total(pod.resources) for pod in pods) and not all(pod.daemon for pod in pods)
+        return bool(self.accelerators_of(pods)) and not all(pod.daemon for pod in pods)
 
     def admission_of(self, key: JobKey) -> Admission | None:
         """Return Kueue's view of a listed job."""

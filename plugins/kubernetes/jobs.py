@@ -83,7 +83,7 @@ class JobMaker:
     def _accelerators(self, work: Work | None, holding: Sequence[Pod], pods: Sequence[Pod]) -> int:
         """Return what it holds; where nothing runs, what it asks for."""
         counted = holding or pods
-        found = sum(self._board.accelerators.total(pod.resources) for pod in counted)
+        found = self._board.accelerators_of(counted)
         if holding or work is None:
             return found
         return max(found, work.accelerators)

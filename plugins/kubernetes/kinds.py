@@ -28,6 +28,10 @@ class Role(enum.Enum):
     QUEUE = "queue"
     GANG = "gang"
     """Pods that start together or not at all."""
+    CLAIM = "claim"
+    """Devices that pods hold by claims."""
+    SLICE = "slice"
+    """Devices that a driver gives out by claims."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,8 @@ WANTED = (
     Wanted("leaderworkerset.x-k8s.io", "leaderworkersets", "LeaderWorkerSet", Role.WORK, "lws"),
     Wanted("batch.volcano.sh", "jobs", "Job", Role.WORK, "vcjob"),
     Wanted("scheduling.volcano.sh", "podgroups", "PodGroup", Role.GANG),
+    Wanted("resource.k8s.io", "resourceclaims", "ResourceClaim", Role.CLAIM),
+    Wanted("resource.k8s.io", "resourceslices", "ResourceSlice", Role.SLICE, namespaced=False),
     Wanted("kueue.x-k8s.io", "workloads", "Workload", Role.ADMISSION),
     Wanted("kueue.x-k8s.io", "localqueues", "LocalQueue", Role.QUEUE),
     Wanted("kueue.x-k8s.io", "clusterqueues", "ClusterQueue", Role.QUEUE, namespaced=False),

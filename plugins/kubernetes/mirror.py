@@ -18,7 +18,7 @@ from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
-from console.errors import BadAnswer, Denied, QuarterdeckError, SourceError, TimedOut
+from console.errors import BadAnswer, Denied, QuarterdeckError, SourceError, TimedOut, Unsupported
 from plugins.kubernetes.client import Client
 from plugins.kubernetes.failures import SERVER_HINT, Busy, Expired, Forbidden, failure, read_status
 from plugins.kubernetes.kinds import Resource
@@ -152,7 +152,7 @@ class Mirror(Generic[T]):
     async def _pause(self, error: QuarterdeckError | None) -> None:
         timing = self._timing
         first, last = timing.first_pause_s, timing.last_pause_s
-        if isinstance(error, Denied):
+        if isinstance(error, Denied | Unsupported):
             first, last = timing.denied_pause_s, 10 * timing.denied_pause_s
         seconds = min(first * 2.0 ** min(self._failures, 16), last)
         if isinstance(error, Busy) and error.retry_after_s is not None:

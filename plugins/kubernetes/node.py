@@ -223,14 +223,26 @@ class NodeMaker:
         self._cluster = cluster
         self._accelerators = accelerators
 
-    def record(self, facts: NodeFacts, pods: Iterable[Pod], *, pods_known: str | None) -> Node:
-        """Return the record. `pods_known` says why the pods are not known, None: they are."""
+    def record(
+        self,
+        facts: NodeFacts,
+        pods: Iterable[Pod],
+        *,
+        pods_known: str | None,
+        devices: Counts = (),
+        claimed: Counts = (),
+    ) -> Node:
+        """Return the record. `pods_known` says why the pods are not known, None: they are.
+
+        `devices` are those that are given out by claims, `claimed` those of them that are held.
+        """
         holding = [pod for pod in pods if pod.holds]
-        used: dict[str, int] = {}
+        used = dict(claimed)
         for pod in holding:
             for name, count in pod.resources:
                 used[name] = used.get(name, 0) + count
-        total = self._accelerators.total(facts.capacity)
+        # Some drivers show the same devices in both ways.
+        total = self._accelerators.total(facts.capacity) or self._accelerators.total(devices)
         unknown = pods_known is not None
         missing = {"reason_by": "Kubernetes keeps no author"} if facts.state is NodeState.DRAINED else {}
         if pods_known is not None:
@@ -254,7 +266,7 @@ class NodeMaker:
             accelerator_model=facts.model,
             rack=facts.rack,
             address=facts.address,
-            detail=facts.detail | _use(facts, used, unknown),
+            detail=facts.detail | _use(facts, devices, used, unknown),
             missing=missing,
         )
 
@@ -279,11 +291,11 @@ def _with_work(state: NodeState, works: bool) -> NodeState:
     return state
 
 
-def _use(facts: NodeFacts, used: dict[str, int], unknown: bool) -> dict[str, str]:
+def _use(facts: NodeFacts, devices: Counts, used: dict[str, int], unknown: bool) -> dict[str, str]:
     """Return a line for every device resource: how much is in use, given out and there."""
-    gives = dict(facts.allocatable)
+    gives = dict((*facts.allocatable, *devices))
     lines = {}
-    for name, count in facts.capacity:
+    for name, count in (*facts.capacity, *devices):
         if not count and not used.get(name):
             continue
         taken = "?" if unknown else used.get(name, 0)

@@ -17,6 +17,7 @@ KNOWN = frozenset(
         "habana.ai/gaudi",
         "gpu.intel.com/i915",
         "gpu.intel.com/xe",
+        *("gpu.nvidia.com", "gpu.amd.com", "gpu.intel.com", "gaudi.intel.com"),  # drivers of resource claims
     )
 )
 _MIG = "nvidia.com/mig-"

@@ -11,6 +11,7 @@ import msgspec
 from console.errors import BadAnswer, Denied, QuarterdeckError, SourceError
 from plugins.kubernetes.access import Rights
 from plugins.kubernetes.board import Board
+from plugins.kubernetes.claims import ClaimReader, SliceReader
 from plugins.kubernetes.client import Client
 from plugins.kubernetes.failures import Forbidden, Missing, forbidden
 from plugins.kubernetes.kinds import AGGREGATED, ASSUMED, PODS, Resource, Role, discovered, has
@@ -234,6 +235,10 @@ class Watching:
             read, changed = AdmissionReader().read, board.admission_changed
         elif wanted.role is Role.GANG:
             read, changed = GangReader().read, board.gang_changed
+        elif wanted.role is Role.CLAIM:
+            read, changed = ClaimReader().read, board.claim_changed
+        elif wanted.role is Role.SLICE:
+            read, changed = SliceReader().read, board.slice_changed
         else:
             read, changed = QueueReader().read, board.queue_changed
         return Shelf(read, changed)

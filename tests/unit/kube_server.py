@@ -113,6 +113,7 @@ class KubeServer:
         """Return a server with the recorded cluster."""
         server = cls(discovery=recorded("discovery-aggregated"))
         server.lists = {path: items(name) for path, name in RECORDED.items()}
+        server.lists |= {f"/apis/resource.k8s.io/v1/{plural}": [] for plural in ("resourceclaims", "resourceslices")}
         return server
 
     @property

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from console.errors import CommandFailed, Denied, SourceError, TimedOut, Unreachable
 from console.model import ArrayPart, JobState, NodeState
 from plugins.kubernetes.board import Board, job_id
+from plugins.kubernetes.claims import ClaimReader, SliceReader
 from plugins.kubernetes.failures import Busy, Expired, Forbidden, Missing, failure
 from plugins.kubernetes.jobs import JobMaker
 from plugins.kubernetes.kinds import WANTED, Resource, Role, Wanted, discovered, has
@@ -213,6 +214,35 @@ def test_the_address_of_a_node_is_given_as_the_setting_says() -> None:
         AddressRule.INTERNAL_IP: "ssh:10.0.0.1",
         AddressRule.EXTERNAL_IP: None,
     }
+
+
+def test_devices_that_are_given_out_by_claims_count_as_accelerators() -> None:
+    board = Board(ACCELERATORS)
+    facts = node(status={"conditions": [{"type": "Ready", "status": "True"}]})
+    board.node_changed(None, facts)
+    kinds = ["gpu"] * 4 + ["mig"] * 7
+    devices = [{"name": f"d{index}", "attributes": {"type": {"string": kind}}} for index, kind in enumerate(kinds)]
+    spec = {"nodeName": "n1", "driver": "gpu.nvidia.com", "pool": {"name": "n1", "generation": 2}, "devices": devices}
+    old = {**spec, "pool": {"name": "n1", "generation": 1}}
+    for name, each in (("new", spec), ("old", old)):
+        board.slice_changed(None, SliceReader().read(raw({"metadata": {"name": name}, "spec": each})))
+    holds = pod("p", spec={"nodeName": "n1", "containers": []}, status={"phase": "Running"})
+    board.pod_changed(None, holds)
+    results = [{"driver": "gpu.nvidia.com", "pool": "n1", "device": f"d{index}"} for index in range(2)]
+    status = {"allocation": {"devices": {"results": results}}, "reservedFor": [{"resource": "pods", "name": "p"}]}
+    claim = ClaimReader().read(raw({"metadata": {"name": "c", "namespace": "lab"}, "status": status}))
+    assert JobMaker("kube", board).record(holds.holder) is None
+    board.claim_changed(None, claim)
+    job = JobMaker("kube", board).record(holds.holder)
+    assert job is not None
+    assert job.accelerators == 2
+    held, used = board.devices.on_node("n1"), board.devices.used_on("n1")
+    record = NodeMaker("kube", ACCELERATORS).record(facts, [holds], pods_known=None, devices=held, claimed=used)
+    assert (record.accelerators_allocated, record.accelerators_total) == (2, 4)
+    assert record.detail["gpu.nvidia.com"] == "2 of 4 in use"
+    board.claim_changed(claim, None)
+    assert board.devices.used_on("n1") == ()
+    assert board.accelerators_of([holds]) == 0
 
 
 # ---- pods and jobs
@@ -494,6 +524,8 @@ def test_no_field_of_a_custom_resource_breaks_its_reader(spec: Any, status: Any,
     AdmissionReader().read(data)
     GangReader().read(data)
     QueueReader().read(data)
+    ClaimReader().read(data)
+    SliceReader().read(data)
 
 
 def test_remote_text_is_cleaned_wherever_it_comes_from() -> None:
@@ -589,7 +621,7 @@ def test_what_there_is_comes_from_one_answer() -> None:
     assert set(names) == {
         *("nodes", "pods", "jobs.batch", "jobsets.jobset.x-k8s.io", "trainjobs.trainer.kubeflow.org"),
         *("podgroups.scheduling.volcano.sh", "workloads.kueue.x-k8s.io", "localqueues.kueue.x-k8s.io"),
-        "clusterqueues.kueue.x-k8s.io",
+        *("clusterqueues.kueue.x-k8s.io", "resourceclaims.resource.k8s.io", "resourceslices.resource.k8s.io"),
     }
     assert names["workloads.kueue.x-k8s.io"].path("lab") == "/apis/kueue.x-k8s.io/v1beta1/namespaces/lab/workloads"
     assert names["pods"].path() == "/api/v1/pods"
