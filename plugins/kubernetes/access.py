@@ -23,10 +23,9 @@ class Rights:
         self._client = client
         self._configured = configured
 
-    async def namespaces(self) -> tuple[str, ...]:
+    def namespaces(self) -> tuple[str, ...]:
         """Return the namespaces to read where not all may be: those of the settings and that of the context."""
-        access = await self._client.access()
-        return tuple(dict.fromkeys((*self._configured, access.namespace or "default")))
+        return tuple(dict.fromkeys((*self._configured, self._client.access().namespace or "default")))
 
     async def missing(self, resource: Resource, namespace: str | None) -> str | None:
         """Return the first verb of reading that is not given on a resource; None: all are. Raises SourceError."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TypeVar
 
 from console.errors import QuarterdeckError, SourceError, TimedOut
@@ -51,6 +51,8 @@ class KubernetesBackend:
         self._nodes = NodeMaker(site.cluster, self.board.accelerators)
         self._jobs = JobMaker(site.cluster, self.board)
         self._told_nodes: set[str] = set()
+        self._told_hidden: set[str] = set()
+        """Nodes that were told by name only."""
         self._told_jobs: dict[str, float | None] = {}
         """Id to when it ended."""
         self._told_whole: set[str] = set()
@@ -111,8 +113,11 @@ class KubernetesBackend:
             await kind.tried.wait()
         board = self.board
         self._sweep()
-        if not any(kind.listed for kind in (pods, *kinds)) or (pods.error is not None and not board.dirty_jobs):
+        listed = [kind for kind in (pods, *kinds) if kind.listed]
+        if not listed:
             raise _failure(pods)
+        if not board.dirty_jobs and (stale := _stale(pods, listed)) is not None:
+            raise stale
         oldest = self._site.now() - self.settings.finished_hours * 3600.0
         found: list[Job] = []
         gone: list[str] = []
@@ -126,6 +131,7 @@ class KubernetesBackend:
 
         await self._drain(board.dirty_jobs, take)
         whole = self._first("jobs")
+        hidden, left = self._hidden_nodes()
         for job in found:
             self._told_jobs[job.id] = job.ends_at if job.state in OVER else None
         for each in gone:
@@ -133,7 +139,8 @@ class KubernetesBackend:
         return Records(
             jobs=tuple(found),
             gone_jobs=() if whole else tuple(gone),
-            nodes=tuple(self._hidden_nodes()),
+            nodes=hidden,
+            gone_nodes=left,
             complete=("jobs",) if whole else (),
             requests=self._new_requests(),
             detail=self._detail(pods, *kinds),
@@ -249,16 +256,20 @@ class KubernetesBackend:
             claimed=devices.used_on(name),
         )
 
-    def _hidden_nodes(self) -> Iterator[Node]:
-        """Yield the nodes that pods name when nodes themselves may not be listed."""
+    def _hidden_nodes(self) -> tuple[tuple[Node, ...], tuple[str, ...]]:
+        """Return the nodes that pods name while nodes themselves may not be listed, and those no pod names any more."""
         nodes = self.watching.kinds[NODES.plural]
         if nodes.denied is None or nodes.listed:
-            return
+            left, self._told_hidden = tuple(self._told_hidden), set()
+            return (), left
         names, self.board.dirty_nodes = self.board.dirty_nodes, set()
-        for name in names:
-            pods = self.board.pods_on(name)
-            if pods:
-                yield self._nodes.by_name_only(name, pods, f"you {nodes.denied.what}")
+        pods = {name: self.board.pods_on(name) for name in names}
+        why = f"you {nodes.denied.what}"
+        found = tuple(self._nodes.by_name_only(name, held, why) for name, held in pods.items() if held)
+        left = tuple(name for name, held in pods.items() if not held and name in self._told_hidden)
+        self._told_hidden.update(node.name for node in found)
+        self._told_hidden.difference_update(left)
+        return found, left
 
     def _sweep(self) -> None:
         """Look again at jobs that ended too long ago to be listed still."""
@@ -295,6 +306,14 @@ class KubernetesBackend:
             if kind.shelf.broken:
                 parts.append(f"{kind.shelf.broken} broken {kind.resource.name} left out")
         return "; ".join(parts)
+
+
+def _stale(pods: Watched, listed: list[Watched]) -> QuarterdeckError | None:
+    """Return why what was told of jobs may be old: pods are, or everything is. One kind alone costs itself only."""
+    if pods.listed and pods.error is not None:
+        return pods.error
+    errors = [kind.error for kind in listed]
+    return errors[0] if all(error is not None for error in errors) else None
 
 
 def _failure(kind: Watched) -> QuarterdeckError:

@@ -57,9 +57,9 @@ class Client:
         """The server's address for errors; the kubeconfig where none is known yet."""
         return clean(self._credentials.access.server) if self._credentials else "kubeconfig"
 
-    async def access(self) -> Access:
+    def access(self) -> Access:
         """Return how the server is reached; a kubeconfig that cannot be used is a BadAnswer."""
-        return (await self._logged_in()).access
+        return self._logged_in().access
 
     async def get(
         self,
@@ -169,7 +169,7 @@ class Client:
     ) -> Any:
         import aiohttp
 
-        access = (await self._logged_in()).access
+        access = self._logged_in().access
         headers = {"Accept": accept, "User-Agent": _AGENT, **access.impersonate}
         if secret.authorization is not None:
             headers["Authorization"] = secret.authorization
@@ -195,7 +195,7 @@ class Client:
         return b""
 
     async def _pieces(self, response: Any) -> AsyncIterator[bytes]:
-        access = (await self._logged_in()).access
+        access = self._logged_in().access
         try:
             async for part in response.content.iter_any():
                 yield part
@@ -204,7 +204,7 @@ class Client:
 
     # ---- the connection
 
-    async def _logged_in(self) -> Credentials:
+    def _logged_in(self) -> Credentials:
         if self._credentials is None:
             self._credentials = Credentials(self._read(), self._transport, self._now)
         return self._credentials
@@ -230,7 +230,7 @@ class Client:
 
     async def _session(self) -> tuple[ApiClient, Secret, Credentials]:
         async with self._lock:
-            credentials = await self._logged_in()
+            credentials = self._logged_in()
             if self._refused is not None:
                 at, error = self._refused
                 if 0 <= self._now() - at < REFUSED_PAUSE_S and self._read() == credentials.access:

@@ -94,7 +94,7 @@ async def _readable(rights: Rights, resource: Resource) -> Check:
             return Check(subject=subject, state=CheckState.OK, detail="may be listed and watched")
         allowed = []
         if resource.wanted.namespaced:
-            names = await rights.namespaces()
+            names = rights.namespaces()
             allowed = [name for name in names if await rights.missing(resource, name) is None]
     except SourceError as error:
         return _failed(subject, error)
@@ -112,7 +112,7 @@ async def _readable(rights: Rights, resource: Resource) -> Check:
 
 async def _logs(rights: Rights) -> Check:
     try:
-        names = await rights.namespaces()
+        names = rights.namespaces()
         allowed = [name for name in names if await rights.may("get", "", "pods", name, "log")]
     except SourceError as error:
         return _failed("logs", error)

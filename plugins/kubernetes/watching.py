@@ -113,7 +113,7 @@ class Watched:
         verb = refused.verb
         try:
             if self.resource.wanted.namespaced:
-                candidates = await self._rights.namespaces()
+                candidates = self._rights.namespaces()
                 allowed = [name for name in candidates if await self._rights.missing(self.resource, name) is None]
             if allowed == scopes:
                 allowed = []  # it says that we may, and then that we may not

@@ -191,6 +191,10 @@ async def test_a_researcher_without_nodes_sees_their_names_and_the_missing_right
         assert named["gpu-a01"].accelerators_total is None
         assert "may not list nodes" in named["gpu-a01"].missing["accelerators_total"]
         assert server.count("selfsubjectaccessreviews") > 0
+        for each in [each for each in server.lists[PODS] if each["spec"].get("nodeName") == "cpu-02"]:
+            server.delete(PODS, each["metadata"]["namespace"], each["metadata"]["name"])
+        await until(lambda: not backend.board.pods_on("cpu-02"))
+        assert (await backend.jobs()).gone_nodes == ("cpu-02",)
 
 
 async def test_where_not_all_namespaces_may_be_read_those_of_context_and_settings_are(
@@ -228,6 +232,9 @@ async def test_where_pods_are_denied_the_use_of_nodes_is_unknown(server: KubeSer
         assert nodes[0].accelerators_total is not None
         jobs = await backend.jobs()
         assert any(job.id == "train-llm/job/llm-70b" for job in jobs.jobs), "job objects are still there"
+        again = await backend.jobs()
+        assert again.detail is not None
+        assert "may not list pods" in again.detail, "it is said, and the rest lives"
 
 
 # ---- logging in
