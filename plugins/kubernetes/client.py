@@ -92,6 +92,8 @@ class Client:
 
     async def close(self) -> None:
         """Close every connection."""
+        if self._credentials is not None:
+            await self._credentials.close()
         clients, self._retired = self._retired, []
         if self._api is not None:
             clients.append(self._api[0])
@@ -225,6 +227,8 @@ class Client:
     async def _log_in_anew(self) -> Credentials:
         """Take what the kubeconfig says now."""
         await self._retire()
+        if self._credentials is not None:
+            await self._credentials.close()
         self._credentials = Credentials(self._read(), self._transport, self._now)
         return self._credentials
 

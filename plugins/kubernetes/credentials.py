@@ -54,14 +54,14 @@ class _ExecCredential(msgspec.Struct, frozen=True):
 
 
 class Credentials:
-    """Gives the secret of the moment. One for each API server; its calls wait for one another."""
+    """Gives the secret of the moment. One for each API server; who asks meanwhile waits for the same answer."""
 
     def __init__(self, access: Access, transport: Transport, now: Callable[[], float]) -> None:
         self.access = access
         self._transport = transport
         self._now = now
         self._secret: Secret | None = None
-        self._lock = asyncio.Lock()
+        self._renewing: asyncio.Task[Secret] | None = None
 
     @property
     def renewable(self) -> bool:
@@ -70,12 +70,27 @@ class Credentials:
         return bool(access.exec_plugin or access.token_file or access.auth_provider or access.certificate_files)
 
     async def secret(self) -> Secret:
-        """Return a secret that has not expired. Raises Denied, TimedOut."""
-        async with self._lock:
-            held = self._secret
-            if held is None or (held.expires_at is not None and held.expires_at <= self._now()):
-                held = self._secret = await self._fresh()
+        """Return a secret that has not expired. Raises Denied, TimedOut.
+
+        Whoever gives up waiting does not end a plugin that others wait for, or that a person is just answering.
+        """
+        held = self._secret
+        if held is not None and (held.expires_at is None or held.expires_at > self._now()):
             return held
+        if self._renewing is None or self._renewing.done():
+            self._renewing = asyncio.create_task(self._fresh(), name="logging in to Kubernetes")
+            self._renewing.add_done_callback(self._renewed)
+        return await asyncio.shield(self._renewing)
+
+    def _renewed(self, task: asyncio.Task[Secret]) -> None:
+        if not task.cancelled() and task.exception() is None:
+            self._secret = task.result()
+
+    async def close(self) -> None:
+        """End a plugin that still runs."""
+        if self._renewing is not None and not self._renewing.done():
+            self._renewing.cancel()
+            await asyncio.wait({self._renewing})
 
     def refused(self, secret: Secret) -> None:
         """Forget a secret that the server did not take."""

@@ -13,7 +13,6 @@ from console.text import clean
 from plugins.kubernetes.board import Board, job_id
 from plugins.kubernetes.causes import causes_of, summary
 from plugins.kubernetes.client import Client
-from plugins.kubernetes.failures import Forbidden
 from plugins.kubernetes.fitting import fits
 from plugins.kubernetes.jobs import OVER, JobMaker, telling_pod, waits
 from plugins.kubernetes.kinds import Role
@@ -89,7 +88,7 @@ class Explaining:
             try:
                 body = await self._client.get(f"/api/v1/namespaces/{quote(key[1], safe='')}/events", params)
                 found += msgspec.json.decode(body, type=EventList).items
-            except (Forbidden, msgspec.MsgspecError) as error:
+            except (SourceError, msgspec.MsgspecError) as error:
                 missing["events"] = str(error)
                 break
         return sorted(found, key=lambda event: _at(event) or 0.0)
@@ -102,7 +101,7 @@ class Explaining:
         try:
             body = await self._client.get(f"/api/v1/namespaces/{quote(key[1], safe='')}/resourcequotas")
             quotas = msgspec.json.decode(body, type=QuotaList).items
-        except (Forbidden, msgspec.MsgspecError) as error:
+        except (SourceError, msgspec.MsgspecError) as error:
             missing["limits"] = str(error)
             return tuple(found)
         for quota in quotas:

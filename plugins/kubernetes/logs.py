@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from urllib.parse import quote
 
 import msgspec
@@ -98,9 +98,10 @@ class PodLog:
         pause = _PAUSE_S
         while True:
             try:
-                async for chunk in self._follow_once():
-                    pause = _PAUSE_S
-                    yield chunk
+                async with contextlib.aclosing(self._follow_once()) as chunks:
+                    async for chunk in chunks:
+                        pause = _PAUSE_S
+                        yield chunk
                 if await self._ended():
                     return
             except NoSuchFile:
@@ -115,7 +116,7 @@ class PodLog:
 
     # ---- reading
 
-    async def _follow_once(self) -> AsyncIterator[LogChunk]:
+    async def _follow_once(self) -> AsyncGenerator[LogChunk, None]:
         params = self._params(follow="true")
         if self._last:
             params["sinceTime"] = self._last.decode("ascii")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import stat
@@ -290,6 +291,38 @@ async def test_an_exec_plugin_that_is_absent_or_wants_a_terminal_or_hangs(
     script(tmp_path / "login", "sleep 60")
     with pytest.raises(TimedOut, match="does not end"):
         await login(tmp_path, {"exec": EXEC}).secret()
+
+
+async def test_a_plugin_that_a_person_answers_outlives_who_gave_up_waiting(tmp_path: Path) -> None:
+    runs, go = tmp_path / "runs", tmp_path / "go"
+    wait = f"while [ ! -e {go} ]; do sleep 0.05; done"
+    script(tmp_path / "login", f"echo x >> {runs}\n{wait}\necho '{credential(token='t')}'")
+    held = login(tmp_path, {"exec": EXEC})
+    for _ in range(2):
+        waiting = asyncio.create_task(held.secret())
+        async with asyncio.timeout(20):
+            while not runs.exists():
+                await asyncio.sleep(0.01)
+        waiting.cancel()
+        await asyncio.wait({waiting})
+    go.touch()
+    assert (await asyncio.wait_for(held.secret(), 20)).authorization == "Bearer t"
+    assert runs.read_text() == "x\n", "run once"
+    await held.close()
+
+
+async def test_close_ends_a_plugin_that_still_waits(tmp_path: Path) -> None:
+    script(tmp_path / "login", f"echo $$ > {tmp_path}/pid\nexec sleep 600")
+    held = login(tmp_path, {"exec": EXEC})
+    waiting = asyncio.create_task(held.secret())
+    async with asyncio.timeout(20):
+        while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text().strip():
+            await asyncio.sleep(0.01)
+    pid = (tmp_path / "pid").read_text().strip()
+    await asyncio.wait_for(held.close(), 20)
+    await asyncio.wait({waiting})
+    assert waiting.cancelled()
+    assert not Path("/proc", pid).exists()
 
 
 async def test_an_exec_plugin_may_give_a_certificate(tmp_path: Path) -> None:
