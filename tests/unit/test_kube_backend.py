@@ -308,6 +308,16 @@ async def test_tls_with_an_authority_and_a_client_certificate(tmp_path: Path) ->
             assert login.state is CheckState.WARNING
 
 
+async def test_a_proxy_is_used_and_named_when_it_is_not_there(server: KubeServer, tmp_path: Path) -> None:
+    # The server takes a proxy's requests too: the name is one that only a proxy could resolve.
+    async with opened(tmp_path, "http://kube.invalid:6443", **{"proxy-url": server.url}) as backend:  # type: ignore[arg-type]
+        assert len((await backend.inventory()).nodes) == 20
+        assert {each["Host"] for each in server.headers} == {"kube.invalid:6443"}
+    async with opened(tmp_path, "http://kube.invalid:6443", **{"proxy-url": "http://127.0.0.1:9"}) as backend:  # type: ignore[arg-type]
+        with pytest.raises(Unreachable, match=r"the proxy http://127\.0\.0\.1:9 does not let us through"):
+            await backend.inventory()
+
+
 async def test_a_certificate_that_cannot_be_used_is_said(server: KubeServer, tmp_path: Path) -> None:
     (tmp_path / "c").write_text("no certificate", encoding="utf-8")
     user = {"client-certificate": str(tmp_path / "c"), "client-key": str(tmp_path / "c")}
