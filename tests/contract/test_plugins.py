@@ -12,6 +12,7 @@ from console.testing import PluginContract
 
 SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "hosts": {"hosts": "localhost"},
+    "kubernetes": {},
     "local": {},
     "pbs": {},
     "ray": {"url": "http://127.0.0.1:9"},

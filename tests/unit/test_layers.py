@@ -20,7 +20,14 @@ ALLOWED: Mapping[str, frozenset[str]] = MappingProxyType(
     {
         "plugins": frozenset(
             {
-                *("console.errors", "console.model", "console.plugin", "console.runs", "console.slices"),
+                *(
+                    "console.errors",
+                    "console.model",
+                    "console.nodeset",
+                    "console.plugin",
+                    "console.runs",
+                    "console.slices",
+                ),
                 *("console.text", "console.transport"),
             }
         ),
