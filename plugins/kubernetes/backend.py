@@ -318,4 +318,4 @@ def _stale(pods: Watched, listed: list[Watched]) -> QuarterdeckError | None:
 
 def _failure(kind: Watched) -> QuarterdeckError:
     """Return why a kind cannot be shown."""
-    return kind.error or SourceError(f"{kind.resource.name} are not listed yet")
+    return kind.error or SourceError(f"{kind.resource.name} are not listed yet", hint="a moment of patience")
