@@ -2,7 +2,8 @@
 # Sets up what `make` needs, from the lock files:  setup.sh run | dev | systems
 #   run      .venv with what the console needs
 #   dev      the same and what tests, checks and benchmarks need
-#   systems  Debian packages of the real systems in the tests; without root or apt it only says what is absent
+#   systems  Debian packages of the real systems in the tests; without root or apt it only says what is absent;
+#            and Ray, in a virtual environment of its own under ~/.cache/quarterdeck
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -63,6 +64,19 @@ packages() {  # lock file, stamp
     touch "$2"
 }
 
+ray() {
+    local version=2.60.0
+    local home="${XDG_CACHE_HOME:-$HOME/.cache}/quarterdeck/ray-$version"
+    [ -z "${QD_TEST_RAY:-}" ] && [ ! -x "$home/bin/ray" ] || return 0
+    echo "installing Ray $version into $home"
+    rm -rf "$home"
+    if ! { "$(find_python)" -m venv "$home" &&
+        "$home/bin/pip" install --quiet --disable-pip-version-check --only-binary :all: "ray[default]==$version"; }; then
+        rm -rf "$home"
+        echo "setup: could not install Ray; its tests are skipped, or fail where CI=true" >&2
+    fi
+}
+
 systems() {
     # program or file : Debian package
     local wanted="sshd:openssh-server ssh:openssh-client slurmctld:slurmctld slurmd:slurmd sinfo:slurm-client
@@ -93,6 +107,6 @@ systems() {
 case "${1:-}" in
     run) packages requirements.lock .venv/.run ;;
     dev) packages requirements-dev.lock .venv/.dev ; touch .venv/.run ;;
-    systems) systems ;;
-    *) sed -n '2,5s/^# //p' "$0" >&2 ; exit 2 ;;
+    systems) systems ; ray ;;
+    *) sed -n '2,6s/^# //p' "$0" >&2 ; exit 2 ;;
 esac

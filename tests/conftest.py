@@ -20,8 +20,9 @@ def sealed(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFac
     for name in list(os.environ):
         if name.startswith(("QD_", "SLURM_", "SQUEUE_", "SINFO_", "SCONTROL_")):
             monkeypatch.delenv(name)
-    for name in ("NO_COLOR", "COLORTERM", "SSH_AUTH_SOCK"):
+    for name in ("NO_COLOR", "COLORTERM", "SSH_AUTH_SOCK", "KUBERNETES_SERVICE_HOST"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("KUBECONFIG", str(home / "kubeconfig"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(home / "config"))
     monkeypatch.setenv("XDG_STATE_HOME", str(home / "state"))
     monkeypatch.setenv("TERM", "xterm-256color")

@@ -132,7 +132,7 @@ def _why_not(node: SimNode, share: int) -> str:
     if state in (NodeState.UP, NodeState.BUSY):
         if node.free >= share:
             return "free now"
-        return "fragmented: some GPUs free, fewer than it wants on one node" if node.free else "busy"
+        return "fragmented: too few GPUs free on each" if node.free else "busy"
     return f"reserved for {node.reserved}" if node.reserved else str(state)
 
 

@@ -120,7 +120,6 @@ def _recorded(value: Mapping[str, str], cluster: str, gres_names: tuple[str, ...
     counted = gres.counts(held, gres_names)
     nodes = word("NodeList") if word("NodeList") != "None assigned" else None
     seconds, why_no_limit = times.limit(value.get("TimelimitRaw", ""))
-    code, _, signal = value.get("ExitCode", "").partition(":")
     job = Job(
         id=clean(value.get("JobID", ""), limit=256),
         cluster=cluster,
@@ -146,7 +145,7 @@ def _recorded(value: Mapping[str, str], cluster: str, gres_names: tuple[str, ...
         priority=gres.number(value.get("Priority", "")),
         comment=clean(value["Comment"], limit=LIMIT_FREE) if value.get("Comment") else None,
         work_dir=clean(value["WorkDir"], limit=LIMIT_FREE) if value.get("WorkDir") else None,
-        exit_code=gres.number(code),
+        exit_code=gres.number(value.get("ExitCode", "").partition(":")[0]),
         detail={"job id": raw} if (raw := word("JobIDRaw")) is not None else {},
         missing={} if why_no_limit is None else {"time_limit_s": why_no_limit},
     )
@@ -157,7 +156,7 @@ def _recorded(value: Mapping[str, str], cluster: str, gres_names: tuple[str, ...
         "EligibleTime": value.get("Eligible", ""),
         "WorkDir": value.get("WorkDir", ""),
         "Name": value.get("JobName", ""),
-        "exit_code": str(_wait_status(gres.number(code) or 0, gres.number(signal) or 0)),
+        "exit_code": value.get("ExitCode", ""),
     }
     array, _, task = value.get("JobID", "").partition("_")
     if task.isdigit():
@@ -165,11 +164,12 @@ def _recorded(value: Mapping[str, str], cluster: str, gres_names: tuple[str, ...
     return Detail(job, facts, recorded=True)
 
 
-def _wait_status(code: int, signal: int) -> int:
-    return code << 8 | signal
-
-
 def ended_with(detail: Detail) -> tuple[int, int] | None:
-    """Return (exit code, signal number) of a job that ended; None when that is not known."""
-    status = gres.number(detail.facts.get("exit_code", ""))
-    return None if status is None else (status >> 8 & 0xFF, status & 0x7F)
+    """Return (exit code, signal number) of a job that ended; None when that is not known.
+
+    Older releases of squeue give the number that wait(2) gives, newer ones and sacct `3:0`.
+    """
+    code, colon, number = detail.facts.get("exit_code", "").partition(":")
+    if (status := gres.number(code)) is None:
+        return None
+    return (status, gres.number(number) or 0) if colon else (status >> 8 & 0xFF, status & 0x7F)

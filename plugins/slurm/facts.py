@@ -36,10 +36,10 @@ def priority(done: Completed, queue: str | None) -> tuple[tuple[PriorityPart, ..
     if b"not running a supported priority plugin" in done.stdout + done.stderr:
         return (), "this cluster does not weigh jobs (priority/basic): of the same partition the oldest comes first"
     rows = [line.split(SEPARATOR) for line in done.stdout.decode("utf-8", "replace").splitlines() if SEPARATOR in line]
-    if b"Unable to find jobs" in done.stdout + done.stderr:
-        return (), "Slurm weighs a job once it may start"
-    if done.exit_status != 0 or not rows:
+    if done.exit_status != 0:
         return (), f"sprio has nothing of it: {said(done)}"
+    if not rows:
+        return (), "Slurm weighs a job once it may start"
     row = next((row for row in rows if row[1].strip() == queue), rows[0])
     parts = tuple(part for part in _parts([word.strip() for word in row]) if part.value)
     return parts, None if parts else "all its parts are zero"

@@ -21,13 +21,13 @@ _AWAY: Mapping[NodeState, str] = {
     NodeState.DOWN: "down",
     NodeState.UNREACHABLE: "not responding",
     NodeState.MAINTENANCE: "in maintenance",
-    NodeState.UNKNOWN: "in a state that the console does not know",
+    NodeState.UNKNOWN: "in a state unknown here",
 }
 AWAY_WORDS = frozenset(_AWAY.values())
 FREE = "free now"
 BUSY = "busy"
-FRAGMENTED = "fragmented: some GPUs free, fewer than it wants on one node"
-NARROW = "GPUs free, but too few CPUs or too little memory beside them"
+FRAGMENTED = "fragmented: too few GPUs free on each"
+NARROW = "GPUs free, but too few CPUs or memory"
 SHARED = "partly free; it wants whole nodes"
 
 

@@ -21,27 +21,27 @@ _CODE = re.compile(
     r"(?P<what>Cpu|CPU|Memory|Mem|Node|GRES|License|BB|Billing|Energy|Unknown|SubmitJobs?|Jobs?|WallDuration|Wall)"
     r"(?P<measure>RunMinutes|Minutes)?(?:Per(?P<per>Job|Node|User|Account))?(?:Limit|NotSatisfied)?"
 )
-_WHAT: Mapping[str, tuple[str, str, str]] = MappingProxyType(
+_WHAT: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
-        "cpu": ("cpu", "CPUs", "CPU"),
-        "memory": ("mem", "memory", "memory"),
-        "mem": ("mem", "memory", "memory"),
-        "node": ("node", "nodes", "node"),
-        "gres": ("gpu", "GPUs (or other GRES)", "GPU (or other GRES)"),
-        "license": ("license", "licences", "licence"),
-        "bb": ("bb", "burst buffer", "burst buffer"),
-        "billing": ("billing", "billing units", "billing"),
-        "energy": ("energy", "energy", "energy"),
-        "unknown": ("tres", "of some resource", "resource"),
-        "submitjob": ("jobs", "jobs, waiting ones included,", "job"),
-        "submitjobs": ("jobs", "jobs, waiting ones included,", "job"),
-        "job": ("jobs", "running jobs", "job"),
-        "jobs": ("jobs", "running jobs", "job"),
-        "wall": ("minutes", "wall-clock time", "wall-clock"),
-        "wallduration": ("minutes", "wall-clock time", "wall-clock"),
+        "cpu": ("CPUs", "CPU"),
+        "memory": ("memory", "memory"),
+        "mem": ("memory", "memory"),
+        "node": ("nodes", "node"),
+        "gres": ("GPUs (or other GRES)", "GPU (or other GRES)"),
+        "license": ("licences", "licence"),
+        "bb": ("burst buffer", "burst buffer"),
+        "billing": ("billing units", "billing"),
+        "energy": ("energy", "energy"),
+        "unknown": ("of some resource", "resource"),
+        "submitjob": ("jobs, waiting ones included,", "job"),
+        "submitjobs": ("jobs, waiting ones included,", "job"),
+        "job": ("running jobs", "job"),
+        "jobs": ("running jobs", "job"),
+        "wall": ("wall-clock time", "wall-clock"),
+        "wallduration": ("wall-clock time", "wall-clock"),
     }
 )
-"""Resource to: name in records, as a quantity, before `minutes`."""
+"""Resource to: as a quantity, before `minutes`."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -60,10 +60,9 @@ class LimitCode:
     """`` | Job | Node | User | Account"""
 
     @property
-    def resource(self) -> str:
-        """The name of the resource in `console.model.Limit`."""
-        name = _WHAT[self.what][0]
-        return f"{name} minutes" if self.measure and name != "minutes" else name
+    def counts_jobs(self) -> bool:
+        """Whether it limits the number of jobs."""
+        return "job" in self.what
 
     @property
     def hopeless(self) -> bool:
@@ -75,7 +74,7 @@ class LimitCode:
     @property
     def text(self) -> str:
         """In plain words."""
-        name, quantity, before = _WHAT[self.what]
+        quantity, before = _WHAT[self.what]
         if self.measure:
             quantity = f"{before} minutes"
         owner = "QOS" if self.owner == "QOS" else "account or user (association)"
@@ -88,7 +87,7 @@ class LimitCode:
             return f"what {self._whose} runs may still use as many {quantity} as it may have at a time"
         if self.measure or self.what == "wall":
             return f"{self._whose} has used up its {quantity}"
-        verb = "have" if name == "jobs" else "hold"
+        verb = "have" if self.counts_jobs else "hold"
         return f"with it, {self._whose} would {verb} more {quantity} than allowed"
 
     @property
@@ -112,7 +111,7 @@ class LimitCode:
             return "wait until running jobs come nearer to their end, or ask for a shorter time limit"
         if self.measure or self.what == "wall":
             return f"wait until the usage has faded or is reset, or ask for more allocation: {show} tells the limits"
-        if self.resource == "jobs":
+        if self.counts_jobs:
             return "wait until one of these jobs ends"
         return f"wait until some of these jobs end, or ask for less: {show} tells the limits"
 

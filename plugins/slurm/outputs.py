@@ -1,7 +1,7 @@
 """Which files a job writes: Slurm's file name patterns resolved. Pure.
 
-squeue gives the pattern as it was submitted, made absolute. Where none was given it says `slurm-JOBID.out`, which is
-not what the tasks of an array write.
+squeue gives the pattern as it was submitted; older releases make it absolute, and say `slurm-JOBID.out` where none was
+given, which is not what the tasks of an array write.
 """
 
 from __future__ import annotations
@@ -76,8 +76,8 @@ def _pattern(detail: Detail, name: str) -> tuple[str | None, bool]:
     pattern = detail.fact(name)
     place = detail.facts.get("WorkDir", "").rstrip("/")
     unnamed = pattern == f"{place}/slurm-{detail.number}.out" or pattern is None
-    if not unnamed:
-        return pattern, False
+    if not unnamed and pattern is not None:
+        return pattern if pattern.startswith("/") else f"{place}/{pattern}", False
     if pattern is None and (name == "STDERR" or not detail.facts.get("WorkDir")):
         return None, False
     task = gres.number(detail.facts.get("ArrayTaskID", ""))

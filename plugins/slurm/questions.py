@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Iterable
 
-from console.errors import NoSuchJob, SourceError, Unreachable, Unsupported
+from console.errors import NoSuchFile, NoSuchJob, SourceError, Unreachable, Unsupported
 from console.model import Explanation, LogStream
 from console.plugin import LogReader, Site
 from console.slices import sliced
@@ -179,33 +179,28 @@ class Questions:
             detail = await self.detail(f"{detail.fact('HetJobID')}+0")
         if not outputs.has_begun(detail):
             return ()
-        hosts, name = self._hosts(detail)
-        found = outputs.outputs(detail, name)
+        hosts, names = self._hosts(detail)
+        found = outputs.outputs(detail, names[0])
         if not found:
             raise Unsupported(outputs.why_none(detail), f"{self._cluster}/{text}", "only batch jobs write files")
-        return tuple(
-            LogStream(
-                name=output.name,
-                path=clean(output.path),
-                hosts=hosts,
-                rank=output.rank,
-                detail="accounting does not keep the name: this is where Slurm writes when none is given"
-                if output.guessed
-                else "",
-                key={"path": output.path},
-            )
-            for output in found
-        )
+        others = {output.name: output.path for output in outputs.outputs(detail, names[-1])}
+        return tuple(_stream(output, others.get(output.name), hosts) for output in found)
 
     async def open_log(self, stream: LogStream) -> LogReader:
         """Open a file on the first host that has it. Raises NoSuchFile, Denied, Unreachable."""
-        transports = (self._transport(host) for host in stream.hosts)
-        return await find_file(transports, stream.key.get("path") or stream.path or "")
+        path = stream.key.get("path") or stream.path or ""
+        try:
+            return await find_file([self._transport(host) for host in stream.hosts], path)
+        except NoSuchFile:
+            if (other := stream.key.get("or")) is None:
+                raise
+            return await find_file([self._transport(host) for host in stream.hosts], other)
 
-    def _hosts(self, detail: Detail) -> tuple[tuple[str, ...], str | None]:
-        """Return where the output may lie, and the short name of the job's first host as `%N` gives it.
+    def _hosts(self, detail: Detail) -> tuple[tuple[str, ...], tuple[str | None, ...]]:
+        """Return where the output may lie, and the short names of the job's first host that `%N` may give.
 
-        Where the commands run first: homes and scratch are there too, and nothing needs a way into the nodes.
+        Where the commands run first: homes and scratch are there too, and nothing needs a way into the nodes. `%N` is
+        what Slurm calls the node, in older releases what the node calls itself.
         """
         place = self._nodes.place
         batch = detail.fact("BatchHost") or next(iter(detail.job.node_names), None)
@@ -214,14 +209,30 @@ class Questions:
             address = node.address
         else:
             address = f"ssh:{batch}" if batch and place.rule is not AddressRule.NONE else None
-        name = batch
+        own = None
         if address is not None and place.rule is AddressRule.HOSTNAME:
-            name = place.hostname or batch if address == "local" else address.removeprefix("ssh:")
-        short = name.partition(".")[0] if name else None
-        return _distinct((place.here, address)), short
+            own = place.hostname if address == "local" else address.removeprefix("ssh:")
+        names = [name.partition(".")[0] for name in (batch, own) if name]
+        return _distinct((place.here, address)), tuple(dict.fromkeys(names)) or (None,)
 
     def _transport(self, host: str) -> Transport:
         return self._client.transport if host == self._nodes.place.here else self._site.transport(host)
+
+
+def _stream(output: outputs.Output, other: str | None, hosts: tuple[str, ...]) -> LogStream:
+    """Return an output to be opened; `other` is the name that it has where `%N` means something else."""
+    guess = "accounting does not keep the name: this is where Slurm writes when none is given"
+    key = {"path": output.path}
+    if other is not None and other != output.path:
+        key["or"] = other
+    return LogStream(
+        name=output.name,
+        path=clean(output.path),
+        hosts=hosts,
+        rank=output.rank,
+        detail=guess if output.guessed else "",
+        key=key,
+    )
 
 
 def _distinct(hosts: Iterable[str | None]) -> tuple[str, ...]:

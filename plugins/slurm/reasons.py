@@ -69,12 +69,15 @@ def codes() -> tuple[str, ...]:
 def meaning(reason: str, job_id: str = "ID") -> Meaning:
     """Return what a reason of squeue means, with the job's id in its next step.
 
-    A text after the code (`ReqNodeNotAvail, UnavailableNodes:n6`) changes nothing; what nobody knows is shown as it is.
+    What follows the code (`ReqNodeNotAvail, UnavailableNodes:n6`, `RaisedSignal:9(Killed)`) changes nothing; what
+    nobody knows is shown as it is.
     """
-    text = reason.strip().strip("()")
+    text = reason.strip()
+    if text.startswith("(") and text.endswith(")"):
+        text = text[1:-1]
     plain = text.replace("_", " ")
     code = text.partition(",")[0]
-    for key in (text, plain, code):
+    for key in (text, plain, code, code.partition(":")[0]):
         if (entry := _book().reasons.get(key)) is not None:
             return Meaning(key, entry.kind, entry.text, _filled(entry.next_step, job_id))
     if (limit := limit_code(code)) is not None:

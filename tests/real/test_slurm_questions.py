@@ -277,6 +277,7 @@ def test_a_job_without_output_says_why(cluster: SlurmCluster, qd: Console, tmp_p
     assert "it writes to /dev/null" in qd("logs", silent).stderr
     gone = submit(cluster, "exec sleep 600", "-p", "debug", "-o", f"{tmp_path}/gone.log")
     runs(cluster, gone)
+    wait_until((tmp_path / "gone.log").exists, PATIENCE_S, "its output is there")
     (tmp_path / "gone.log").unlink()
     done = qd("logs", gone)
     assert done.returncode != 0

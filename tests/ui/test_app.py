@@ -728,3 +728,7 @@ async def test_mouse_is_enough_but_never_needed() -> None:
         await pilot.click("#header", offset=(12, 2))
         await settle(pilot, app)
         assert app.kind == "jobs"
+
+
+def test_a_tick_while_it_closes_finds_no_screen_and_is_none() -> None:
+    Console().tick()

@@ -37,7 +37,8 @@ def test_this_machine(capsys: pytest.CaptureFixture[str]) -> None:
     code, found = doctor(capsys)
     assert code == 0
     assert found["schema"] == "quarterdeck/doctor/1"
-    assert states(found, "plugins") == dict.fromkeys(("hosts", "local", "pbs", "simulated", "slurm"), "ok")
+    wanted = ("hosts", "kubernetes", "local", "pbs", "ray", "simulated", "slurm")
+    assert states(found, "plugins") == dict.fromkeys(wanted, "ok")
     assert states(found, "terminal")["TERM"] == "ok"
     assert any(check["section"].endswith("(local)") for check in found["checks"])
     for check in found["checks"]:

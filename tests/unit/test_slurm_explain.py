@@ -22,6 +22,7 @@ from plugins.slurm.details import FIELDS, Detail, choose, details, ended_with, h
 from plugins.slurm.explain import Surroundings, explanation
 from plugins.slurm.jobs import JobReader
 from plugins.slurm.limits import limit_code
+from plugins.slurm.outputs import outputs
 from plugins.slurm.parse import NodeReader, Place
 from plugins.slurm.states import job_state
 
@@ -200,6 +201,7 @@ def test_parts_of_a_heterogeneous_job(around: Surroundings) -> None:
         ("FAILED", "53", "It failed (exit code 0, Slurm's own error 53)."),
         ("OUT_OF_MEMORY", "0", "It used more memory than it had asked for."),
         ("COMPLETED", "0", "It ended well."),
+        ("FAILED", "3:0", "It failed (exit code 3)."),
         ("NODE_FAIL", "256", "A node under it failed (exit code 1)."),
     ],
 )
@@ -305,6 +307,33 @@ def test_a_job_out_of_accounting() -> None:
     assert explanation(found, "8812_7", Surroundings()).state is JobState.FAILED
 
 
+NEW = ONE.parent.parent / "25.11.7" / "one"
+
+
+def test_a_newer_release_says_some_things_in_another_way() -> None:
+    wanted = job_id("9")
+    assert wanted is not None
+    found = choose(details((NEW / "job-running.out").read_bytes(), NONCE, FIELDS, JobReader("lab")), wanted)
+    assert found is not None
+    assert ended_with(found) == (0, 0)
+    assert [one.path for one in outputs(found, "n4")] == ["/tmp/run/z-9_4294967294-4-9.log"]
+    wanted = job_id("11+0")
+    assert wanted is not None
+    found = choose(details((NEW / "job-het.out").read_bytes(), NONCE, FIELDS, JobReader("lab")), wanted)
+    assert found is not None
+    assert [one.path for one in outputs(found, "n4")] == ["/tmp/slurm-11.out"]
+    fields = (*HISTORY_FIELDS, *OUTPUT_FIELDS)
+    (ended,) = history((NEW / "sacct-ended.out").read_bytes(), NONCE, fields, "lab")
+    assert [(one.path, one.guessed) for one in outputs(ended, "n4")] == [("/tmp/run/x-6.log", False)]
+    tasks = history((NEW / "sacct-array.out").read_bytes(), NONCE, fields, "lab")
+    assert [one.path for task in tasks for one in outputs(task, "n4")] == ["/tmp/slurm-7_0.out", "/tmp/slurm-7_1.out"]
+    limit = limit_code("QOSMaxJobsPerUserLimit")
+    assert limit is not None
+    job = Job(id="1", cluster="lab", user="root", account="research", qos="limited")
+    (one,) = usage.limits((NEW / "limits-limited.out").read_bytes(), job, limit, uid="0")
+    assert (one.scope, one.used, one.limit) == ("QOS limited, user root", 1, 1)
+
+
 def test_what_a_real_accounting_says() -> None:
     (found,) = history(said("sacct-ended"), NONCE, HISTORY_FIELDS, "lab")
     assert (found.job.id, found.job.state, found.job.name) == ("6", JobState.FAILED, clean("evil\n9|x"))
@@ -333,6 +362,7 @@ def test_sprio(around: Surroundings) -> None:
     ("answer", "words"),
     [
         (completed(said("sprio-unknown")), "once it may start"),
+        (completed(), "once it may start"),
         (
             completed(b"You are not running a supported priority plugin\n(priority/basic).\n", status=1),
             "priority/basic",

@@ -12,7 +12,7 @@ from plugins.slurm.outputs import MOST_RANKS, has_begun, outputs, resolve, why_n
 
 
 def job(job_id: str = "12", state: JobState = JobState.RUNNING, **facts: str) -> Detail:
-    known = {"BatchFlag": "1", "WorkDir": "/work", "Name": "my job", "NumTasks": "1", "RestartCnt": "0", **facts}
+    known = {"BatchFlag": "1", "WorkDir": "/runs", "Name": "my job", "NumTasks": "1", "RestartCnt": "0", **facts}
     number = facts.pop("JobID", "")
     detail = {"job id": number} if number else {}
     return Detail(Job(id=job_id, cluster="lab", user="alice", state=state, detail=detail), known)
@@ -49,16 +49,21 @@ def test_any_pattern_is_resolved_without_an_error(pattern: str) -> None:
 
 
 def test_without_a_name_a_job_writes_slurms_own() -> None:
-    (only,) = outputs(job("5", STDOUT="/work/slurm-5.out", STDERR="/work/slurm-5.out"), "n1")
-    assert (only.name, only.path, only.guessed) == ("stdout", "/work/slurm-5.out", False)
+    (only,) = outputs(job("5", STDOUT="/runs/slurm-5.out", STDERR="/runs/slurm-5.out"), "n1")
+    assert (only.name, only.path, only.guessed) == ("stdout", "/runs/slurm-5.out", False)
 
 
 def test_without_a_name_a_task_of_an_array_writes_another_one_than_squeue_says() -> None:
     task = job(
-        "7_3", JobID="7", ArrayJobID="7", ArrayTaskID="3", STDOUT="/work/slurm-7.out", STDERR="/work/slurm-7.out"
+        "7_3", JobID="7", ArrayJobID="7", ArrayTaskID="3", STDOUT="/runs/slurm-7.out", STDERR="/runs/slurm-7.out"
     )
     (only,) = outputs(task, "n1")
-    assert only.path == "/work/slurm-7_3.out"
+    assert only.path == "/runs/slurm-7_3.out"
+
+
+def test_a_relative_name_lies_in_the_working_directory() -> None:
+    found = outputs(job("5", STDOUT="slurm-%j.out", STDERR="err/%j"), "n1")
+    assert [output.path for output in found] == ["/runs/slurm-5.out", "/runs/err/5"]
 
 
 def test_errors_are_another_output_when_they_go_to_another_file() -> None:
@@ -80,7 +85,7 @@ def test_ranks_have_files_of_their_own_where_the_name_has_a_place_for_them() -> 
 
 
 def test_a_job_without_a_script_writes_to_a_terminal() -> None:
-    interactive = job("5", BatchFlag="0", STDOUT="/work/slurm-5.out")
+    interactive = job("5", BatchFlag="0", STDOUT="/runs/slurm-5.out")
     assert outputs(interactive, "n1") == ()
     assert "terminal" in why_none(interactive)
 
@@ -93,8 +98,8 @@ def test_a_job_that_writes_to_nowhere_says_so() -> None:
 
 
 def test_of_a_forgotten_job_the_name_is_a_guess() -> None:
-    (only,) = outputs(Detail(job("5").job, {"WorkDir": "/work", "STDOUT": "", "STDERR": ""}, recorded=True), "n1")
-    assert (only.path, only.guessed) == ("/work/slurm-5.out", True)
+    (only,) = outputs(Detail(job("5").job, {"WorkDir": "/runs", "STDOUT": "", "STDERR": ""}, recorded=True), "n1")
+    assert (only.path, only.guessed) == ("/runs/slurm-5.out", True)
     assert outputs(Detail(job("5").job, {"STDOUT": ""}, recorded=True), "n1") == ()
 
 

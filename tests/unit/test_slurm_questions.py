@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -311,6 +312,19 @@ async def test_nowhere_and_forbidden_are_told_apart(backend: SlurmBackend, slurm
     slurm.files["/w/1.log"] = None
     with pytest.raises(Denied):
         await backend.open_log(stream)
+
+
+async def test_a_name_with_the_node_in_it_is_tried_in_both_forms(slurm: Slurm) -> None:
+    running(slurm, STDOUT="/w/%j-%N.log", STDERR="/w/%j-%N.log")
+    backend = SlurmBackend(SlurmSettings(), Site(slurm))
+    await backend.inventory()
+    (stream,) = await backend.log_streams("1")
+    own = os.uname().nodename.partition(".")[0]
+    assert (stream.path, stream.hosts) == ("/w/1-n1.log", ("local",))
+    slurm.files[f"/w/1-{own}.log"] = b"22.05"
+    assert (await (await backend.open_log(stream)).tail(9)).data == b"22.05"
+    slurm.files["/w/1-n1.log"] = b"25.11"
+    assert (await (await backend.open_log(stream)).tail(9)).data == b"25.11"
 
 
 async def test_a_job_on_a_terminal_and_one_that_writes_to_nowhere(backend: SlurmBackend, slurm: Slurm) -> None:

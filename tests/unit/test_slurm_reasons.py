@@ -38,6 +38,7 @@ def test_there_are_as_many_codes_as_slurm_has() -> None:
     ("reason", "kind", "words"),
     [
         ("Resources", Kind.QUEUE, "it is next"),
+        ("RaisedSignal:9(Killed)", Kind.ENDED, "ended by a signal"),
         ("(Priority)", Kind.QUEUE, "higher priority"),
         ("ReqNodeNotAvail, UnavailableNodes:n6", Kind.QUEUE, "cannot do without"),
         (
