@@ -139,7 +139,7 @@ async def test_it_is_polite() -> None:
         site.time += HOLDINGS_MAX_AGE_S + 1
         server.asked.clear()
         records = await backend.jobs()
-        assert records.requests == len(server.asked) == 4
+        assert records.requests == len(server.asked) == 5
         server.answers["/api/jobs/"] = as_json([world.FAILED])
         server.asked.clear()
         site.time += HOLDINGS_MAX_AGE_S + 1
