@@ -34,6 +34,8 @@ from tests.real.slurm_cluster import free_ports, wait_until
 START_S = 120.0
 """Ray starts a dozen processes for each node."""
 NODES = ("head", "w1", "w2")
+_NAMED = os.environ.get("QD_TEST_RAY")
+"""Read before a test is sealed from its surroundings."""
 _MARK = "QD_RAY_NODE"
 """A variable that all processes of a node carry: Ray starts some of them in sessions of their own."""
 _ENVIRONMENT = {
@@ -49,8 +51,7 @@ _ENVIRONMENT = {
 
 def home() -> Path | None:
     """Return the virtual environment that holds Ray; None when there is none."""
-    named = os.environ.get("QD_TEST_RAY")
-    places = [Path(named)] if named else sorted(_cache().glob("ray-*"), reverse=True)
+    places = [Path(_NAMED)] if _NAMED else sorted(_cache().glob("ray-*"), reverse=True)
     return next((place for place in places if (place / "bin" / "ray").exists()), None)
 
 
