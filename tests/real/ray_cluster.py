@@ -149,9 +149,11 @@ class RayCluster:
 
     def stop(self) -> None:
         """End everything."""
-        for name in list(self._nodes):
+        for name in reversed(list(self._nodes)):
             self.kill(name)
-        shutil.rmtree(self.base, ignore_errors=True)
+        # What was killed while it wrote may leave a file behind one that was removed already.
+        while self.base.exists():
+            shutil.rmtree(self.base, ignore_errors=True)
 
     # ---- asking it
 
