@@ -70,7 +70,9 @@ ray() {
     [ -z "${QD_TEST_RAY:-}" ] && [ ! -x "$home/bin/ray" ] || return 0
     echo "installing Ray $version into $home"
     rm -rf "$home"
-    if ! { "$(find_python)" -m venv "$home" &&
+    local python=.venv/bin/python
+    [ -x "$python" ] || python=$(find_python)
+    if ! { "$python" -m venv "$home" &&
         "$home/bin/pip" install --quiet --disable-pip-version-check --only-binary :all: "ray[default]==$version"; }; then
         rm -rf "$home"
         echo "setup: could not install Ray; its tests are skipped, or fail where CI=true" >&2

@@ -67,6 +67,10 @@ class Client:
         """Return actors in one state, or of one job."""
         return wire.state_rows(await self.ask(commands.actors(state=state, job=job)), wire.ActorRow, "actors")
 
+    async def tasks(self, state: str, *, job: str | None = None) -> wire.Rows[wire.TaskRow]:
+        """Return tasks in one state, of one job or of all."""
+        return wire.state_rows(await self.ask(commands.tasks(state, job=job)), wire.TaskRow, "tasks")
+
     async def close(self) -> None:
         """Let go of the line."""
         await self.http.close()

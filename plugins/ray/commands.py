@@ -10,7 +10,7 @@ from console.transport.http import Query
 LIST_LIMIT = 10_000
 """More rows the dashboard gives nobody (RAY_MAX_LIMIT_FROM_API_SERVER)."""
 TASK_LIMIT = 1_000
-"""Tasks that are looked at to say what a job waits for."""
+"""Tasks of one job that are looked at to say what it waits for, or what went wrong."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -48,9 +48,9 @@ def actors(*, state: str | None = None, job: str | None = None) -> Request:
     return _listing("actors", LIST_LIMIT, state=state, job_id=job)
 
 
-def tasks(job: str, state: str) -> Request:
-    """Tasks of one job in one state, with what they need."""
-    return _listing("tasks", TASK_LIMIT, job_id=job, state=state)
+def tasks(state: str, *, job: str | None = None) -> Request:
+    """Tasks in one state, of one job or of all, with what they need."""
+    return _listing("tasks", TASK_LIMIT if job else LIST_LIMIT, job_id=job, state=state)
 
 
 def task_counts(job: str) -> Request:

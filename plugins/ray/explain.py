@@ -13,7 +13,6 @@ from plugins.ray.client import Client
 from plugins.ray.holdings import Want
 from plugins.ray.nodes import read as read_nodes
 from plugins.ray.settings import AddressRule
-from plugins.ray.wire import TaskRow
 
 T = TypeVar("T")
 
@@ -53,19 +52,18 @@ async def _look_at_work(client: Client, facts: Facts, job: str) -> None:
     """Look at actors, placement groups and tasks of a job that began."""
     running = facts.row.status == "RUNNING"
 
-    async def tasks(state: str) -> wire.Rows[TaskRow]:
-        return wire.state_rows(await client.ask(commands.tasks(job, state)), TaskRow, "tasks")
-
     async def counts() -> dict[str, int]:
         return wire.task_counts(await client.ask(commands.task_counts(job)))
 
     actors = await _part(client.actors(job=job), facts, "actors")
     groups = await _part(client.groups(), facts, "placement groups") if running else None
-    waiting = await _part(tasks("PENDING_NODE_ASSIGNMENT"), facts, "tasks") if running else None
-    failed = await _part(tasks("FAILED"), facts, "tasks")
+    waiting = await _part(client.tasks("PENDING_NODE_ASSIGNMENT", job=job), facts, "tasks") if running else None
+    at_work = await _part(client.tasks("RUNNING", job=job), facts, "tasks") if running else None
+    failed = await _part(client.tasks("FAILED", job=job), facts, "tasks")
     facts.tasks = await _part(counts(), facts, "task counts") or {}
     mine = [group for group in (groups.rows if groups else ()) if group.creator_job_id == job]
-    facts.holding = holdings.add_up(mine, actors.rows if actors else ()).get(job, facts.holding)
+    added = holdings.add_up(mine, actors.rows if actors else (), at_work.rows if at_work else ())
+    facts.holding = added.get(job, facts.holding)
     facts.holding.wants += holdings.task_wants(waiting.rows if waiting else ())
     facts.dead_actors = tuple(actor for actor in (actors.rows if actors else ()) if actor.state == "DEAD")
     facts.failed_tasks = failed.rows if failed else ()

@@ -42,8 +42,11 @@ class Holding:
     restarts: int = 0
 
 
-def add_up(groups: Iterable[GroupRow], actors: Iterable[ActorRow]) -> dict[str, Holding]:
-    """Return Ray job id to what that job holds. What runs inside of a placement group is counted with the group."""
+def add_up(groups: Iterable[GroupRow], actors: Iterable[ActorRow], tasks: Iterable[TaskRow]) -> dict[str, Holding]:
+    """Return Ray job id to what that job holds. What runs inside of a placement group is counted with the group.
+
+    `tasks`: those that run. Tasks of actors need nothing of their own.
+    """
     found: dict[str, Holding] = {}
     for group in groups:
         if not group.creator_job_id or group.state == "REMOVED":
@@ -57,6 +60,12 @@ def add_up(groups: Iterable[GroupRow], actors: Iterable[ActorRow]) -> dict[str, 
         holding = found.setdefault(actor.job_id, Holding())
         holding.actors[(actor.state or "UNKNOWN").lower()] += 1
         _add_actor(holding, actor)
+    for task in tasks:
+        if task.job_id and task.node_id:
+            holding = found.setdefault(task.job_id, Holding())
+            holding.nodes.add(task.node_id)
+            if not task.placement_group_id:
+                resources.add(holding.held, resources.plain(task.required_resources))
     return found
 
 

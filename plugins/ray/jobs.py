@@ -22,7 +22,12 @@ STATES = {
 }
 _ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 _LOG = re.compile(r"[,.]? *last available logs.*", re.DOTALL | re.IGNORECASE)
-_NO_USER = "Ray knows no users"
+_NOT_IN_RAY = {
+    "user": "Ray knows no users",
+    "queue": "Ray has no queues",
+    "priority": "Ray has no priorities",
+    "time_limit_s": "Ray has no time limits",
+}
 _METADATA = 8
 """How much of a job's metadata is shown."""
 _OWN_METADATA = ("job_submission_id", "job_name")
@@ -53,9 +58,12 @@ def read(row: JobRow, world: World) -> Job | None:
     state = STATES.get(row.status or "", JobState.UNKNOWN)
     holding, why_not = _holding(row, state, world)
     nodes = _nodes(row, holding, world) if state is not JobState.PENDING else ()
-    missing = {"user": _NO_USER}
+    missing = dict(_NOT_IN_RAY)
+    memory = None if holding is None else round(holding.held.get("memory", 0.0)) or None
     if holding is None:
         missing |= dict.fromkeys(("accelerators", "cpus", "memory_bytes"), why_not)
+    elif memory is None:
+        missing["memory_bytes"] = "it asked Ray for no memory, and takes what it takes"
     if not nodes:
         missing["nodes"] = "no place yet" if state is JobState.PENDING else "Ray does not tell where it ran"
     submitted, ended = _seconds(row.start_time), _seconds(row.end_time)
@@ -70,7 +78,7 @@ def read(row: JobRow, world: World) -> Job | None:
         node_names=nodes,
         node_count=len(nodes) or None,
         cpus=None if holding is None else resources.whole(holding.held.get("CPU", 0.0)),
-        memory_bytes=None if holding is None else round(holding.held.get("memory", 0.0)),
+        memory_bytes=memory,
         accelerators=None if holding is None else resources.whole(resources.accelerators(holding.held)),
         submitted_at=submitted,
         started_at=submitted if state is not JobState.PENDING else None,

@@ -83,13 +83,16 @@ async def _workers(client: Client, job: str, job_id: str, driver: str | None, no
                 return []
 
     listings = await asyncio.gather(*(files(node) for node in asked))
-    found: list[tuple[bool, LogStream]] = []
+    found: dict[str, tuple[bool, LogStream]] = {}
     for node, listing in zip(asked, listings, strict=True):
         for file, pid, kind in _worker_files(listing, job):
-            who = names.get((node, pid)) or "worker"
-            name = f"{nodes.alive[node]}/{who}-{pid}" + (" stderr" if kind == "err" else "")
-            found.append((kind == "err", _stream(name, node, file, job_id, nodes)))
-    return [stream for _, stream in sorted(found, key=lambda pair: (pair[0], pair[1].name))]
+            who = names.get((node, pid))
+            # Where nodes share a directory each lists the files of all.
+            if who is None and file in found:
+                continue
+            name = f"{nodes.alive[node]}/{who or 'worker'}-{pid}" + (" stderr" if kind == "err" else "")
+            found[file] = (kind == "err", _stream(name, node, file, job_id, nodes))
+    return [stream for _, stream in sorted(found.values(), key=lambda pair: (pair[0], pair[1].name))]
 
 
 def _worker_files(names: Iterable[str], job: str) -> list[tuple[str, int, str]]:

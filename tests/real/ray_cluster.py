@@ -34,6 +34,8 @@ from tests.real.slurm_cluster import free_ports, wait_until
 START_S = 120.0
 """Ray starts a dozen processes for each node."""
 NODES = ("head", "w1", "w2")
+_NAMED = os.environ.get("QD_TEST_RAY")
+"""Read before a test is sealed from its surroundings."""
 _MARK = "QD_RAY_NODE"
 """A variable that all processes of a node carry: Ray starts some of them in sessions of their own."""
 _ENVIRONMENT = {
@@ -49,8 +51,7 @@ _ENVIRONMENT = {
 
 def home() -> Path | None:
     """Return the virtual environment that holds Ray; None when there is none."""
-    named = os.environ.get("QD_TEST_RAY")
-    places = [Path(named)] if named else sorted(_cache().glob("ray-*"), reverse=True)
+    places = [Path(_NAMED)] if _NAMED else sorted(_cache().glob("ray-*"), reverse=True)
     return next((place for place in places if (place / "bin" / "ray").exists()), None)
 
 
@@ -148,9 +149,11 @@ class RayCluster:
 
     def stop(self) -> None:
         """End everything."""
-        for name in list(self._nodes):
+        for name in reversed(list(self._nodes)):
             self.kill(name)
-        shutil.rmtree(self.base, ignore_errors=True)
+        # What was killed while it wrote may leave a file behind one that was removed already.
+        while self.base.exists():
+            shutil.rmtree(self.base, ignore_errors=True)
 
     # ---- asking it
 
@@ -158,11 +161,6 @@ class RayCluster:
         """Return the JSON of an answer."""
         with urllib.request.urlopen(f"{self.url}{path}", timeout=20) as answer:
             return json.load(answer)
-
-    def raw(self, path: str) -> bytes:
-        """Return an answer as it is."""
-        with urllib.request.urlopen(f"{self.url}{path}", timeout=20) as answer:
-            return bytes(answer.read())
 
     def alive(self) -> int:
         """Return how many nodes are alive; 0 while nobody answers."""
@@ -267,40 +265,49 @@ def _environ(pid: int) -> list[bytes]:
 
 
 def record(cluster: RayCluster, into: Path) -> None:
-    """Write down what the dashboard answers about a job that runs, one that failed and one that waits."""
+    """Write down what the dashboard answers about a job that runs, one that failed and one that waits.
+
+    `nodes` is what it says after a worker died.
+    """
     cluster.wait_for("failing", "FAILED")
-    wait_until(lambda: len(cluster.logged("running")) > 200, START_S, "the job prints")
+    wait_until(lambda: "step 20" in cluster.logged("running"), START_S, "the job prints")
     cluster.submit("waiting", "print(1)", entrypoint_num_gpus=6)
-    wait_until(
-        lambda: bool(cluster.get("/nodes?view=summary&nocache=1")["data"]["nodeLogicalResources"]),
-        START_S,
-        "usage is told",
-    )
-    job = cluster.get("/api/jobs/running")
-    cluster.kill("w2")
-    wait_until(lambda: cluster.alive() == len(NODES) - 1, START_S, "the death of w2 is seen")
-    paths = {
+    job, failed = cluster.get("/api/jobs/running"), cluster.get("/api/jobs/failing")
+    wait_until(lambda: bool(_usage(cluster)), START_S, "usage is told")
+    into.mkdir(parents=True, exist_ok=True)
+    requests = {
         "version": commands.VERSION,
-        "nodes": commands.NODES,
+        "nodes-alive": commands.NODES,
         "jobs": commands.JOBS,
-        "job": commands.job("running"),
         "groups": commands.groups(),
         "status": commands.STATUS,
         "actors-alive": commands.actors(state="ALIVE"),
         "actors-waiting": commands.actors(state="PENDING_CREATION"),
-        "actors-of-job": commands.actors(job=job["job_id"]),
-        "tasks-waiting": commands.tasks(job["job_id"], "PENDING_NODE_ASSIGNMENT"),
-        "tasks-failed": commands.tasks(cluster.get("/api/jobs/failing")["job_id"], "FAILED"),
+        "actors-of-running": commands.actors(job=job["job_id"]),
+        "actors-of-failing": commands.actors(job=failed["job_id"]),
+        "tasks-running": commands.tasks("RUNNING"),
+        "tasks-waiting": commands.tasks("PENDING_NODE_ASSIGNMENT", job=job["job_id"]),
+        "tasks-failed": commands.tasks("FAILED", job=failed["job_id"]),
         "task-counts": commands.task_counts(job["job_id"]),
         "log-files": commands.log_files(job["driver_node_id"], "worker-*"),
     }
-    into.mkdir(parents=True, exist_ok=True)
-    for name, request in paths.items():
-        answer = json.loads(cluster.raw(f"{request.path}?{urlencode(request.query)}"))
-        for node in answer["data"]["summary"] if name == "nodes" else ():
-            for part in ("agent", "cmdline", "gcs"):
-                node.pop(part, None)
-        (into / f"{name}.json").write_text(json.dumps(answer, indent=1) + "\n")
+    for name, request in requests.items():
+        _write(cluster, request, into / f"{name}.json")
+    cluster.kill("w2")
+    wait_until(lambda: cluster.alive() == len(NODES) - 1, START_S, "the death of w2 is seen")
+    _write(cluster, commands.NODES, into / "nodes.json")
+
+
+def _usage(cluster: RayCluster) -> dict[str, str]:
+    return dict(cluster.get("/nodes?view=summary&nocache=1")["data"]["nodeLogicalResources"])
+
+
+def _write(cluster: RayCluster, request: commands.Request, file: Path) -> None:
+    answer = cluster.get(f"{request.path}?{urlencode(request.query)}")
+    for node in answer["data"]["summary"] if request is commands.NODES else ():
+        for part in ("agent", "cmdline", "gcs"):
+            node.pop(part, None)
+    file.write_text(json.dumps(answer, indent=1) + "\n")
 
 
 def main() -> int:

@@ -140,11 +140,17 @@ async def test_a_job_that_waits_for_its_driver(ray: RayCluster, backend: RayBack
     assert "6 GPU" in told.summary
     assert (await job_of(backend, "waiting")).started_at is None
     assert await backend.log_streams("waiting") == ()
-    ray.cancel("waiting")
-    stopped = await eventually(
-        lambda: job_of(backend, "waiting"), lambda job: job.state is JobState.CANCELLED, "it is stopped"
+
+
+async def test_a_job_that_is_stopped(ray: RayCluster, backend: RayBackend) -> None:
+    ray.submit("stopped", "import time\ntime.sleep(3600)")
+    ray.wait_for("stopped", "RUNNING")
+    ray.cancel("stopped")
+    job = await eventually(
+        lambda: job_of(backend, "stopped"), lambda job: job.state is JobState.CANCELLED, "it is stopped"
     )
-    assert stopped.ends_at
+    assert job.ends_at
+    assert (await backend.explain("stopped")).summary == "It was stopped on purpose."
 
 
 async def test_the_log_of_a_driver_and_of_its_workers(backend: RayBackend) -> None:

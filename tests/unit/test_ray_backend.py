@@ -115,7 +115,8 @@ async def test_jobs_with_what_they_hold_and_what_they_wait_for() -> None:
     assert running.detail["holds"] == "3 GPU, 1 CPU"
     assert running.detail["driver"] == "head, process 77"
     assert running.detail["placement groups"] == "1 created, 1 pending"
-    assert running.missing["user"]
+    assert running.memory_bytes is None
+    assert {"user", "time_limit_s", "memory_bytes"} <= set(running.missing)
     assert (failed.state, failed.exit_code, failed.ends_at) == (JobState.FAILED, 3, world.NOW - 60)
     assert failed.reason == "Job entrypoint command failed with exit code 3"
     assert failed.accelerators is None
@@ -139,7 +140,7 @@ async def test_it_is_polite() -> None:
         site.time += HOLDINGS_MAX_AGE_S + 1
         server.asked.clear()
         records = await backend.jobs()
-        assert records.requests == len(server.asked) == 4
+        assert records.requests == len(server.asked) == 5
         server.answers["/api/jobs/"] = as_json([world.FAILED])
         server.asked.clear()
         site.time += HOLDINGS_MAX_AGE_S + 1

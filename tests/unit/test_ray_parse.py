@@ -13,7 +13,7 @@ from console.errors import BadAnswer
 from plugins.ray import held, holdings, hosts, resources, wire
 from plugins.ray.joint import Joint
 from plugins.ray.resources import Amount
-from plugins.ray.wire import ActorRow, Bundle, GroupRow, GroupStats, JobRow, NodeRow
+from plugins.ray.wire import ActorRow, Bundle, GroupRow, GroupStats, JobRow, NodeRow, TaskRow
 
 
 def test_usage_counts_what_placement_groups_hold() -> None:
@@ -148,10 +148,15 @@ def test_what_jobs_hold_is_added_up_once() -> None:
         ActorRow(job_id="02", state="DEAD", node_id="z"),
         ActorRow(state="ALIVE"),
     )
-    found = holdings.add_up(groups, actors)
+    tasks = (
+        TaskRow(job_id="01", node_id="d", required_resources={"GPU": 0.5}),
+        TaskRow(job_id="01", node_id="a", required_resources={"GPU": 2.0}, placement_group_id="g"),
+        TaskRow(job_id="01", required_resources={"GPU": 9.0}),
+    )
+    found = holdings.add_up(groups, actors, tasks)
     one = found["01"]
-    assert one.held == {"GPU": 5.0, "CPU": 1.0}
-    assert one.nodes == {"a", "b", "c"}
+    assert one.held == {"GPU": 5.5, "CPU": 1.0}
+    assert one.nodes == {"a", "b", "c", "d"}
     assert [(want.what, want.bundles, want.verdict) for want in one.wants] == [
         ("placement group big", ({"GPU": 16.0},), "INFEASIBLE"),
         ("actor T", ({"GPU": 4.0},), None),
