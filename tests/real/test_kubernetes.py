@@ -247,6 +247,34 @@ async def test_pods_of_other_kinds_fold_to_their_owner(clean: KubeCluster) -> No
             clean.delete(f"{path}/{name}")
 
 
+async def test_devices_of_resource_claims_count(clean: KubeCluster) -> None:
+    dra = "/apis/resource.k8s.io/v1"
+    driver = "gpu.nvidia.com"
+    devices = [{"name": f"gpu-{index}", "attributes": {"type": {"string": "gpu"}}} for index in range(4)]
+    pool = {"name": "cpu1", "generation": 1, "resourceSliceCount": 1}
+    spec = {"driver": driver, "nodeName": "cpu1", "pool": pool, "devices": devices}
+    wants = {"name": "gpus", "exactly": {"deviceClassName": driver, "count": 2}}
+    clean.create(f"{dra}/deviceclasses", {"metadata": {"name": driver}, "spec": {}})
+    clean.create(f"{dra}/resourceslices", {"metadata": {"name": "cpu1-gpus"}, "spec": spec})
+    claims = f"{dra}/namespaces/lab/resourceclaims"
+    clean.create(claims, {"metadata": {"name": "two"}, "spec": {"devices": {"requests": [wants]}}})
+    holder = pod_spec(0, resourceClaims=[{"name": "gpus", "resourceClaimName": "two"}])
+    holder["containers"][0]["resources"]["claims"] = [{"name": "gpus"}]
+    clean.create(PODS, {"metadata": {"name": "claims"}, "spec": holder})
+    try:
+        async with console(clean) as it:
+            await it.until(lambda: "lab/pod/claims" in it.jobs, "the scheduler to give the devices")
+            await it.until(lambda: it.nodes["cpu1"].accelerators_allocated == 2, "their use to show")
+            assert it.jobs["lab/pod/claims"].accelerators == 2
+            assert it.nodes["cpu1"].accelerators_total == 4
+            assert it.nodes["cpu1"].detail[driver] == "2 of 4 in use"
+            clean.call("DELETE", f"{PODS}/claims", {"gracePeriodSeconds": 0})
+            await it.until(lambda: it.nodes["cpu1"].accelerators_allocated == 0, "the devices to be free")
+    finally:
+        for path in (f"{claims}/two", f"{dra}/resourceslices/cpu1-gpus", f"{dra}/deviceclasses/{driver}"):
+            clean.call("DELETE", path)
+
+
 async def test_logs_come_through_the_server_and_go_on(clean: KubeCluster) -> None:
     clean.create(JOBS, job("talks", 1, pod_spec(0)))
     async with console(clean) as it:
