@@ -87,6 +87,6 @@ class Client:
                 return NoSuchFile(f"no such log: {said}", self.where)
             what = f"the dashboard failed ({error.status}): {said}"
             return HttpFailure(what, self.where, error.hint, status=error.status, words=said)
-        if type(error) is Unreachable and not error.hint:
+        if type(error) is Unreachable:
             return Unreachable(error.what, error.where, HEAD_HINT)
         return error
