@@ -12,6 +12,7 @@ can do and nothing more.
     backend.telemetry(attention)   Telemetry: samples that do not come from our own probe
     backend.explain(job_id)        Explainer: why a job waits or failed
     backend.log_streams(job_id)    Logs: which outputs a job has; open_log(stream) reads one
+    backend.announce(wake)         Announcer: says itself when there is something new
     backend.doctor()               what works, what is denied, how to mend it
 
 Rules: capabilities never overlap with themselves (one request in flight), raise `console.errors.SourceError` with a
@@ -143,6 +144,17 @@ class Telemetry(Protocol):
 
     async def telemetry(self, attention: Attention) -> Records:
         """Return samples, of the nodes that have attention first. Raises SourceError."""
+
+
+@runtime_checkable
+class Announcer(Protocol):
+    """Is told of changes (by a watch) and passes that on, so that nobody waits for the next look.
+
+    Its capabilities then return what came since they were asked last, which costs no request.
+    """
+
+    def announce(self, wake: Callable[[], None]) -> None:
+        """Call `wake`, on the loop and as often as you like, whenever a capability has something new to say."""
 
 
 @runtime_checkable

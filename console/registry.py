@@ -19,7 +19,10 @@ from console.text import clean
 BUILT_IN: Mapping[str, str] = MappingProxyType(
     {
         "hosts": "plugins.hosts:plugin",
+        "kubernetes": "plugins.kubernetes:plugin",
         "local": "plugins.local:plugin",
+        "pbs": "plugins.pbs:plugin",
+        "ray": "plugins.ray:plugin",
         "simulated": "plugins.simulated:plugin",
         "slurm": "plugins.slurm:plugin",
     }

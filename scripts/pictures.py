@@ -51,9 +51,11 @@ PICTURES: Mapping[str, Picture] = MappingProxyType(
         "fleet-160x48": Picture((160, 48)),
         "fleet-80x24": Picture((80, 24)),
         "heat-160x48": Picture((160, 48), ("m",)),
-        "jobs-160x48": Picture((160, 48), ("2", "/", "name:~^sft~\r"), "JOB"),
+        "jobs-160x48": Picture((160, 48), ("2", "/name:~^sft~\r"), "JOB"),
         "node-160x48": Picture((160, 48), ("\r",)),
         "network-160x48": Picture((160, 48), ("4",), "LINK"),
+        "explain-100x30": Picture((100, 30), ("2", "/reason:QOSMax\r", "E"), "in words"),
+        "log-120x30": Picture((120, 30), ("2", "/state:running gpus>8\r", "L"), "tok/s"),
     }
 )
 
@@ -112,9 +114,9 @@ def record(picture: Picture) -> pyte.Screen:
     deadline = time.monotonic() + DEADLINE_S
     try:
         _rest(master, stream, screen, "gpu0", deadline)
-        for key in picture.keys:
+        for at, key in enumerate(picture.keys, 1):
             os.write(master, key.encode())
-            _rest(master, stream, screen, picture.sign, deadline)
+            _rest(master, stream, screen, picture.sign if at == len(picture.keys) else "", deadline)
     finally:
         os.kill(pid, signal.SIGTERM)
         os.close(master)

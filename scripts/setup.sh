@@ -2,7 +2,8 @@
 # Sets up what `make` needs, from the lock files:  setup.sh run | dev | systems
 #   run      .venv with what the console needs
 #   dev      the same and what tests, checks and benchmarks need
-#   systems  Debian packages of the real systems in the tests; without root or apt it only says what is absent
+#   systems  Debian packages of the real systems in the tests; without root or apt it only says what is absent;
+#            and Ray, in a virtual environment of its own under ~/.cache/quarterdeck
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -62,6 +63,21 @@ packages() {  # lock file, stamp
     touch "$2"
 }
 
+ray() {
+    local version=2.60.0
+    local home="${XDG_CACHE_HOME:-$HOME/.cache}/quarterdeck/ray-$version"
+    [ -z "${QD_TEST_RAY:-}" ] && [ ! -x "$home/bin/ray" ] || return 0
+    echo "installing Ray $version into $home"
+    rm -rf "$home"
+    local python=.venv/bin/python
+    [ -x "$python" ] || python=$(find_python)
+    if ! { "$python" -m venv "$home" &&
+        "$home/bin/pip" install --quiet --disable-pip-version-check --only-binary :all: "ray[default]==$version"; }; then
+        rm -rf "$home"
+        echo "setup: could not install Ray; its tests are skipped, or fail where CI=true" >&2
+    fi
+}
+
 systems() {
     # program or file : Debian package
     local wanted="sshd:openssh-server ssh:openssh-client slurmctld:slurmctld slurmd:slurmd sinfo:slurm-client
@@ -73,6 +89,13 @@ systems() {
     done
     [ -e /usr/include/stdio.h ] || absent="$absent libc6-dev"
     [ -e /usr/share/fonts/truetype/dejavu/DejaVuSansMono.ttf ] || absent="$absent fonts-dejavu-core"
+    # OpenPBS comes as an archive beside the checkout, or not at all; what it needs is listed there.
+    local openpbs=${QD_TEST_OPENPBS:-../shared/real/openpbs}/apt.txt
+    if [ -r "$openpbs" ]; then
+        for pair in $(cat "$openpbs"); do
+            dpkg -s "$pair" >/dev/null 2>&1 || absent="$absent $pair"
+        done
+    fi
     [ -n "$absent" ] || return 0
     if as_root; then
         # shellcheck disable=SC2086  # a list of words
@@ -85,6 +108,6 @@ systems() {
 case "${1:-}" in
     run) packages requirements.lock .venv/.run ;;
     dev) packages requirements-dev.lock .venv/.dev ; touch .venv/.run ;;
-    systems) systems ;;
-    *) sed -n '2,5s/^# //p' "$0" >&2 ; exit 2 ;;
+    systems) systems ; ray ;;
+    *) sed -n '2,6s/^# //p' "$0" >&2 ; exit 2 ;;
 esac

@@ -18,10 +18,11 @@ def sealed(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFac
     """Keep the user's configuration, state, clusters and colours out of the test; return its empty home."""
     home = tmp_path_factory.mktemp("home")
     for name in list(os.environ):
-        if name.startswith(("QD_", "SLURM_", "SQUEUE_", "SINFO_", "SCONTROL_")):
+        if name.startswith(("QD_", "RAY_", "SLURM_", "SQUEUE_", "SINFO_", "SCONTROL_")):
             monkeypatch.delenv(name)
-    for name in ("NO_COLOR", "COLORTERM", "SSH_AUTH_SOCK"):
+    for name in ("NO_COLOR", "COLORTERM", "SSH_AUTH_SOCK", "KUBERNETES_SERVICE_HOST"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("KUBECONFIG", str(home / "kubeconfig"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(home / "config"))
     monkeypatch.setenv("XDG_STATE_HOME", str(home / "state"))
     monkeypatch.setenv("TERM", "xterm-256color")

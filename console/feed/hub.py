@@ -19,7 +19,7 @@ from console.feed.roster import Roster, Target
 from console.feed.status import CrashReport, SourceTracker
 from console.model import Attention, Records, SourceStatus, source_name
 from console.model.identity import Identity, NameRule
-from console.plugin import Backend, Inventory, Queue, Telemetry
+from console.plugin import Announcer, Backend, Inventory, Queue, Telemetry
 
 TICK_S = 1.0
 CLOSE_S = 1.0
@@ -168,6 +168,7 @@ class Hub:
             capabilities.append(("jobs", backend.jobs_period_s, backend.jobs))
         if isinstance(backend, Telemetry):
             capabilities.append(("telemetry", backend.telemetry_period_s, partial(self._telemetry, backend)))
+        workers: list[PolledWorker] = []
         for what, period_s, ask in capabilities:
             name = source_name(backend.kind.value, backend.cluster, what)
             status = SourceStatus(name=name, kind=backend.kind.value, cluster=backend.cluster, period_s=period_s)
@@ -181,8 +182,11 @@ class Hub:
             )
             worker.set_refresh(self._refresh_s)
             worker.pause(self._paused)
-            self._polled.append(worker)
+            workers.append(worker)
             self._keep(worker.run())
+        self._polled += workers
+        if isinstance(backend, Announcer):
+            backend.announce(lambda: _wake(workers))
 
     async def _telemetry(self, backend: Telemetry) -> Records:
         return await backend.telemetry(self._attention)
@@ -294,3 +298,8 @@ class Hub:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=CLOSE_S)
+
+
+def _wake(workers: Iterable[PolledWorker]) -> None:
+    for worker in workers:
+        worker.wake()

@@ -18,6 +18,8 @@ PRICE_WEIGHT = 0.25
 """How fast the pace follows the price: one dear answer now and then does not slow a source that is mostly cheap."""
 CHEAPEST = 0.25
 """What an answer counts at least: one that was got together with another capability's costs nothing itself."""
+NEWS_S = 0.5
+"""How long a source rests at least that says itself when it has something new."""
 ABANDON_S = 1.0
 """How long a cancelled request may take to end before the source is shown as stuck."""
 
@@ -58,6 +60,7 @@ class PolledWorker:
         self._resumed = asyncio.Event()
         self._resumed.set()
         self._hurry = asyncio.Event()
+        self._news = False
         self._stuck: asyncio.Future[Records] | None = None
 
     @property
@@ -86,6 +89,11 @@ class PolledWorker:
         if self._backoff.failures == 0:
             self._hurry.set()
 
+    def wake(self) -> None:
+        """Look soon: its backend says that it has something new. Ends a back-off too, as it is well again."""
+        self._news = True
+        self._hurry.set()
+
     async def run(self) -> None:
         """Ask until cancelled. Raises nothing else."""
         self.tracker.begin()
@@ -103,6 +111,7 @@ class PolledWorker:
         loop = asyncio.get_running_loop()
         guess, started = 0 if self._stuck else self._price, loop.time()
         self._budget.spend(started, guess)
+        self._news = False
         period = self.period_s
         try:
             records = await self._answer(self._deadline or deadline_s(period))
@@ -190,10 +199,12 @@ class PolledWorker:
             await self._resumed.wait()
 
     async def _sleep(self, seconds: float) -> None:
-        """Rest, but no longer than until somebody asks for a faster pace."""
+        """Rest, but no longer than until somebody asks for a faster pace, or there is something new."""
         self._hurry.clear()
         started = asyncio.get_running_loop().time()
         while True:
+            if self._news:
+                seconds = min(seconds, NEWS_S)
             left = started + seconds - asyncio.get_running_loop().time()
             if left <= 0:
                 return

@@ -9,9 +9,9 @@ import msgspec
 
 from console.model import Explanation, Limit
 from console.render import units
-from console.render.cells import Cell, Line, line_text
+from console.render.cells import Cell, Line, cell_width, line_text
 from console.render.glyphs import JOB_SIGNS
-from console.render.lines import Section, grid, pair, paragraph, reasons
+from console.render.lines import LABEL, Section, grid, pair, paragraph, reasons
 from console.render.view import View
 
 SCHEMA = "quarterdeck/explanation/1"
@@ -22,7 +22,7 @@ def explanation_sections(view: View, found: Explanation, width: int) -> list[Sec
     sections = [Section("why", tuple(_why(view, found, width)))]
     rows = (
         ("limits", _limits(view, found)),
-        ("nodes that would fit", _fits(view, found)),
+        ("nodes that would fit", _fits(view, found, width)),
         ("waits for", _dependencies(view, found)),
         ("priority", _priority(view, found)),
         ("what happened", _events(view, found, width)),
@@ -64,7 +64,11 @@ def _why(view: View, found: Explanation, width: int) -> list[Line]:
     lines += paragraph("in words", found.summary, view, width)
     for cause in found.causes:
         count = "" if cause.nodes is None else f" ({units.number(cause.nodes)} nodes)"
-        lines += paragraph(cause.code or view.missing, f"{cause.text}{count}", view, width, "warn")
+        code = cause.code or view.missing
+        if cell_width(code) >= LABEL:
+            lines.append((Cell(code, "label"),))
+            code = ""
+        lines += paragraph(code, f"{cause.text}{count}", view, width, "warn")
         lines += paragraph("", cause.next_step, view, width, "info")
     if found.expected_start_at is not None:
         at = units.clock(found.expected_start_at, view.now)
@@ -90,14 +94,14 @@ def _limits(view: View, found: Explanation) -> list[Line]:
     return grid(rows, (32, 14, 8, 8, 8), ("left", "left", "right", "right", "right"), view)
 
 
-def _fits(view: View, found: Explanation) -> list[Line]:
+def _fits(view: View, found: Explanation, width: int) -> list[Line]:
     if not found.fits:
         return []
     rows: list[Sequence[Cell]] = [[Cell(title, "header") for title in ("NODES", "GPUS FREE", "WHY NOT NOW", "")]]
     for fit in found.fits:
         free = view.number(units.number(fit.accelerators_free, view.missing))
         rows.append([view.number(units.number(fit.count)), free, Cell(fit.why), Cell(fit.nodes or "", "muted")])
-    return grid(rows, (6, 9, 40, 24), ("right", "right", "left", "left"), view)
+    return grid(rows, (6, 9, 40, max(width - 58, 12)), ("right", "right", "left", "left"), view)
 
 
 def _dependencies(view: View, found: Explanation) -> list[Line]:

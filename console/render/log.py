@@ -124,4 +124,4 @@ def last_lines(data: bytes, count: int) -> bytes:
 
 def _shown(line: bytes) -> str:
     text = line.removesuffix(b"\r")
-    return clean(text.rpartition(b"\r")[2], limit=LONGEST)
+    return clean(text.rpartition(b"\r")[2], limit=LONGEST).rstrip(" ")

@@ -24,7 +24,8 @@ LONGEST = 4096
 
 _NUMBER = r"[-+]?(?:\d[\d,]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?nan|[-+]?inf"
 _LOSS = re.compile(
-    rf"(?<![\w/])(?:lm[ _]loss|reduced_train_loss|train[_/]loss|train_loss_step|loss)['\"]?\s*[:=]\s*({_NUMBER})",
+    r"(?<![\w/])(?:lm[ _]loss|reduced_train_loss|train[_/]loss|train_loss_step|loss)['\"]?"
+    rf"(?:\s*[:=]\s*({_NUMBER})|\s+(\d+\.\d+)(?![\d%]))",
     re.IGNORECASE,
 )
 _STEP = re.compile(
@@ -34,8 +35,9 @@ _STEP = re.compile(
 _BAR = re.compile(
     r"\d{1,3}%\|[^|]*\|\s*(\d+)/(\d+)\s*\[(?P<spent>[\d:]+)<(?P<left>[\d:?]+)(?:,\s*(?P<rate>[\d.]+)\s*(?P<unit>it/s|s/it))?"
 )
+_PER_SECOND = r"tok(?:en)?s?(?:[_ ]per[_ ]sec(?:ond)?|/s(?:ec)?)(?:[_ ]per[_ ]gpu|/gpu)?"
 _TOKENS = re.compile(
-    rf"(?:tps|tokens?(?:[_ ]per[_ ]sec(?:ond)?|/s(?:ec)?)(?:[_ ]per[_ ]gpu)?)['\"]?\s*[:=]\s*({_NUMBER})", re.IGNORECASE
+    rf"(?:tps|{_PER_SECOND})['\"]?\s*[:=]\s*({_NUMBER})|(?<![\w.])(\d[\d,]*\.?\d*)\s*{_PER_SECOND}", re.IGNORECASE
 )
 _SECONDS = re.compile(
     rf"(?:elapsed time per iteration \((m?s)\)|(?:train_step_timing in|iter time \()\s*(s)\)?)\s*[:=]\s*({_NUMBER})",
@@ -72,8 +74,8 @@ def read_line(text: str) -> Progress | None:
     return Progress(
         step=at,
         steps=of,
-        loss=_real(loss[1]) if loss else None,
-        tokens_per_s=_real(tokens[1]) if tokens else None,
+        loss=_real(loss[1] or loss[2]) if loss else None,
+        tokens_per_s=_real(tokens[1] or tokens[2]) if tokens else None,
         step_s=_step_seconds(seconds, bar),
         left_s=_clock(bar["left"]) if bar else None,
     )

@@ -27,7 +27,7 @@ from console.store.history import BUDGET_BYTES, History
 from console.store.jobs import JobTable
 from console.store.merged import Merged
 from console.store.totals import Totals
-from console.store.view import PLAIN_KINDS, JobKey, NodeView, derive_state
+from console.store.view import LAYER_KINDS, PLAIN_KINDS, JobKey, NodeView, derive_state
 
 SLICE = 128
 """Records between two steps of `apply_steps` (samples: one for sixteen): a millisecond or less."""
@@ -72,6 +72,7 @@ class Store:
         self._listed: dict[str, dict[str, str]] = {}
         """Source to the names that it lists, each with its key."""
         self._plain: set[str] = set()
+        self._layers: set[str] = set()
         self._probes: dict[str, str] = {}
         """Node key to the source that probes this one node."""
         self._measures: dict[str, set[str]] = {}
@@ -143,6 +144,8 @@ class Store:
             self._order[name] = len(self._order)
             if status.kind in PLAIN_KINDS:
                 self._plain.add(name)
+            elif status.kind in LAYER_KINDS:
+                self._layers.add(name)
         if old == status:
             return
         self.sources[name] = status
@@ -282,7 +285,7 @@ class Store:
             view.facets[source] = node
             return
         facets = [*view.facets.items(), (source, node)]
-        facets.sort(key=lambda facet: (facet[0] in self._plain, self._order[facet[0]]))
+        facets.sort(key=lambda facet: (facet[0] in self._plain, facet[0] in self._layers, self._order[facet[0]]))
         view.facets = dict(facets)
 
     def _drop_facet(self, source: str, name: str, seen: Changes) -> None:

@@ -12,6 +12,10 @@ JobKey = tuple[str, str]
 PLAIN_KINDS = frozenset({"ssh", "local", "hosts"})
 """Kinds of sources that list machines without scheduling on them: a scheduler's words come first."""
 
+LAYER_KINDS = frozenset({"ray"})
+"""Kinds of sources that schedule inside of what another scheduler gave them: where it lists the machine too, its words
+come first. A Ray that ended there says nothing about the machine."""
+
 BUSY_PERCENT = 1.0
 """An accelerator works from this utilisation on, where no scheduler says what is allocated."""
 

@@ -1,1 +1,1 @@
-"""Reach a machine and run things there: this host, or one over SSH. Bytes only: no one here reads them."""
+"""Reach a machine, this host or one over SSH, and ask services over HTTP. Bytes only: no one here reads them."""

@@ -222,7 +222,13 @@ class QuarterdeckApp(App[int]):
     @property
     def base(self) -> BaseScreen:
         """The screen on top, below palette and choosers."""
-        return next(screen for screen in reversed(self.screen_stack) if isinstance(screen, BaseScreen))
+        screen = self._top()
+        assert screen is not None, "there is one from the first paint to the end"
+        return screen
+
+    def _top(self) -> BaseScreen | None:
+        """Return the screen on top, None when the console is closing."""
+        return next((screen for screen in reversed(self.screen_stack) if isinstance(screen, BaseScreen)), None)
 
     @property
     def kind(self) -> str:
@@ -325,12 +331,12 @@ class QuarterdeckApp(App[int]):
         self.view.now = self.clock()
         self.garbage.tick()
         self.messages.take(self.session.notices)
-        screen = self.base
-        if not screen.is_mounted:
+        screen = self._top()
+        if screen is None or not screen.is_mounted:
             return
         for _ in screen.steps():
             yield
-            if screen not in self.screen_stack or screen is not self.base:
+            if self._top() is not screen:
                 # It was left, or another was opened, meanwhile.
                 return
         attention = screen.attention()

@@ -89,6 +89,8 @@ class Prompt(Horizontal):
         self._replace = replace
         self.sign = sign
         self._line = _Line(value=text, compact=True, select_on_focus=False)
+        # Two bytes a second are two too many on a slow line.
+        self._line.cursor_blink = False
         self._history = history
         self._at = len(history)
         self._draft = text

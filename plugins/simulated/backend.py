@@ -1,4 +1,4 @@
-"""The simulated cluster as a backend: inventory, queue and telemetry like any other's."""
+"""The simulated cluster as a backend: inventory, queue, telemetry, explanations and logs like any other's."""
 
 from __future__ import annotations
 
@@ -7,8 +7,23 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from console.model import Attention, Cluster, ClusterKind, Job, Node, Records, Sample
+from console.errors import NoSuchJob
+from console.model import (
+    Attention,
+    Cluster,
+    ClusterKind,
+    Explanation,
+    Job,
+    JobState,
+    LogStream,
+    Node,
+    Records,
+    Sample,
+)
 from console.plugin import Check, CheckState
+from console.text import clean
+from plugins.simulated.explain import explanation, find
+from plugins.simulated.output import LINE_S, STEPS_PER_LINE, SimulatedOutput
 from plugins.simulated.records import job_record, node_record, queue_records, reservation_record
 from plugins.simulated.samples import Sampler
 from plugins.simulated.state import SimJob
@@ -130,6 +145,38 @@ class SimulatedBackend:
             detail="simulated; nothing here exists",
         )
 
+    async def explain(self, job_id: str) -> Explanation:
+        """Return why a job is where it is. Raises NoSuchJob."""
+        sim = await self._find(job_id)
+        return explanation(self._job(sim), sim, self._world, job_id, self._at(0))
+
+    async def log_streams(self, job_id: str) -> tuple[LogStream, ...]:
+        """Return the outputs of a job: its own, and one of every node's first rank. Raises NoSuchJob."""
+        sim = await self._find(job_id)
+        if not sim.nodes:
+            return ()
+        machines = self._world.machines
+        folder = f"/home/{sim.user}/logs/{sim.id}"
+        streams = [LogStream(name="stdout", path=f"{folder}.out", detail="simulated", key={"job": sim.id})]
+        for at, index in enumerate(sim.nodes[1:], start=1):
+            rank = at * self._world.gpus
+            path = f"{folder}-{rank}.out"
+            detail = f"simulated, on {machines[index].name}"
+            streams.append(LogStream(name=f"rank {rank}", path=path, rank=rank, detail=detail, key={"job": sim.id}))
+        return tuple(streams)
+
+    async def open_log(self, stream: LogStream) -> SimulatedOutput:
+        """Open an output. Raises NoSuchJob."""
+        sim = await self._find(stream.key.get("job", ""))
+        steps = int(sim.limit_s / LINE_S) * STEPS_PER_LINE
+
+        def elapsed_s() -> tuple[float, bool]:
+            runs = sim.state is JobState.RUNNING
+            now = self._now() - self._at(0) if runs else float(sim.end)
+            return now - sim.start, runs
+
+        return SimulatedOutput(f"{self._world.seed}:{sim.id}:{stream.rank}", steps, elapsed_s)
+
     async def doctor(self) -> list[Check]:
         """Say that there is nothing to mend."""
         world = self._world
@@ -146,6 +193,13 @@ class SimulatedBackend:
         """Nothing is held open."""
 
     # ---- inside
+
+    async def _find(self, job_id: str) -> SimJob:
+        await self._advance()
+        sim = find(self._world.scheduler.jobs, job_id)
+        if sim is None:
+            raise NoSuchJob(f"no simulated job is called {clean(job_id, limit=80)}", self.cluster)
+        return sim
 
     def _at(self, tick: int) -> float:
         return (self._origin or 0.0) + tick * TICK_S

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Generator
-from dataclasses import dataclass
+from collections.abc import Awaitable
 from typing import TypeVar
 
 from console.errors import BadAnswer, Denied, Unsupported
-from console.model import Cluster, ClusterKind, Node, Queue, Records, Reservation
-from console.plugin import Check, Site
+from console.model import Cluster, ClusterKind, Explanation, LogStream, Node, Queue, Records, Reservation
+from console.plugin import Check, LogReader, Site
+from console.slices import sliced
 from plugins.slurm import commands, parse
 from plugins.slurm.changes import Table, changed
 from plugins.slurm.client import Client
 from plugins.slurm.commands import Commands
 from plugins.slurm.doctor import examine
+from plugins.slurm.facts import Layout
 from plugins.slurm.failures import NoProgram
 from plugins.slurm.jobs import JobReader
 from plugins.slurm.parse import Config, Controller, Counters, NodeReader, Place
+from plugins.slurm.questions import Questions
 from plugins.slurm.settings import SlurmSettings
 
 PERIOD_S = 4.0
@@ -39,13 +41,6 @@ T = TypeVar("T")
 U = TypeVar("U")
 
 
-@dataclass(slots=True, frozen=True)
-class _Layout:
-    queues: tuple[Queue, ...]
-    reservations: tuple[Reservation, ...] | None
-    """None: this user may not see them."""
-
-
 async def _nothing() -> None:
     return None
 
@@ -61,19 +56,8 @@ async def _together(first: Awaitable[T], second: Awaitable[U]) -> tuple[T, U]:
         await asyncio.wait(tasks)
 
 
-async def sliced(steps: Generator[None, None, T]) -> T:
-    """Run a generator to its end, letting the event loop breathe after each step; return its value."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            result: T = end.value
-            return result
-        await asyncio.sleep(0)
-
-
 class SlurmBackend:
-    """Offers Inventory and Queue of one cluster. See `console.plugin`."""
+    """Offers Inventory, Queue, Explainer and Logs of one cluster. See `console.plugin`."""
 
     kind = ClusterKind.SLURM
     inventory_period_s = PERIOD_S
@@ -93,6 +77,8 @@ class SlurmBackend:
         self._commands = self.client.commands
         self._nodes = NodeReader(self.cluster, _place(settings), settings.gres)
         self._jobs = JobReader(self.cluster, settings.gres)
+        self._questions = Questions(self.cluster, settings, site, self.client, self._jobs, self._nodes)
+        self._layout = Layout()
         self._fields: tuple[str, ...] = commands.MACHINE_FIELDS
         self._pulse: tuple[float, Counters] | None = None
         self._pulse_lock = asyncio.Lock()
@@ -118,6 +104,7 @@ class SlurmBackend:
         reservations: tuple[Reservation, ...] = ()
         if layout is not None:
             queues, reservations = layout.queues, layout.reservations or ()
+            self._layout = layout
             complete += ["queues"] if layout.reservations is None else ["queues", "reservations"]
             cost += commands.PARTITIONS_COST + commands.RESERVATIONS_COST
         shown: tuple[Node, ...] = ()
@@ -139,7 +126,7 @@ class SlurmBackend:
             queues=queues,
             reservations=reservations,
             complete=tuple(complete),
-            requests=cost + self.client.take_pings(),
+            requests=cost + self.client.take_extra(),
             detail=self._detail("scontrol show node", "nodes"),
         )
 
@@ -147,7 +134,7 @@ class SlurmBackend:
         """Return all jobs the first time and every ten minutes, else what changed. Raises SourceError."""
         now, counters, cost = await self._counters()
         if not self._wanted(Table.JOBS, now, counters, JOBS_MAX_AGE_S):
-            return Records(requests=cost + self.client.take_pings(), detail=self._detail("squeue", "jobs"))
+            return Records(requests=cost + self.client.take_extra(), detail=self._detail("squeue", "jobs"))
         nonce = commands.new_nonce()
         answer, price = await self._ask_queue(nonce)
         whole = self._whole_due(Table.JOBS, now)
@@ -157,9 +144,21 @@ class SlurmBackend:
             jobs=listing.jobs if whole else listing.changed,
             gone_jobs=() if whole else listing.gone,
             complete=("jobs",) if whole else (),
-            requests=cost + price + self.client.take_pings(),
+            requests=cost + price + self.client.take_extra(),
             detail=self._detail("squeue", "jobs"),
         )
+
+    async def explain(self, job_id: str) -> Explanation:
+        """See `Explainer`: one small request for the job, one or two for its priority, limits and dependencies."""
+        return await self._questions.explain(job_id, self._layout)
+
+    async def log_streams(self, job_id: str) -> tuple[LogStream, ...]:
+        """See `Logs`."""
+        return await self._questions.log_streams(job_id)
+
+    async def open_log(self, stream: LogStream) -> LogReader:
+        """See `Logs`."""
+        return await self._questions.open_log(stream)
 
     async def doctor(self) -> list[Check]:
         """See `Backend`."""
@@ -228,14 +227,14 @@ class SlurmBackend:
     async def _ask_nodes(self) -> bytes:
         return (await self.client.ask(self._commands.nodes())).stdout
 
-    async def _ask_layout(self) -> _Layout:
+    async def _ask_layout(self) -> Layout:
         done = await self.client.ask(self._commands.partitions())
         queues = parse.partitions(done.stdout, self.cluster)
         try:
             done = await self.client.ask(self._commands.reservations())
         except Denied:
-            return _Layout(queues, None)
-        return _Layout(queues, parse.reservations(done.stdout, self.cluster))
+            return Layout(queues, None)
+        return Layout(queues, parse.reservations(done.stdout, self.cluster))
 
     async def _ask_queue(self, nonce: str) -> tuple[bytes, int]:
         """Return squeue's answer and its price; fields that this release does not know are asked for no more."""

@@ -14,8 +14,13 @@ from plugins.slurm.parse import Controller
 
 PATIENCE_S = 1.5
 """An answer that is not there by then makes us ask whether slurmctld is there at all."""
+ASIDE_S = 8.0
+"""How long a person waits for what only rounds off an answer."""
 PING_S = 2.5
 """A ping of a slurmctld that lives takes milliseconds; Slurm itself would wait ten seconds for a hung one."""
+
+
+PROGRAMS = ("squeue", "scontrol", "sdiag", "sprio", "sacct")
 
 
 class Client:
@@ -31,10 +36,12 @@ class Client:
         self._ping: asyncio.Task[tuple[Controller, ...]] | None = None
         self.failures = 0
         """How many requests failed since the start: what was known before one may be old news after it."""
-        self._pings = 0
+        self._extra = 0
 
-    async def ask(self, argv: Sequence[str]) -> Completed:
+    async def ask(self, argv: Sequence[str], *, answers: Sequence[bytes] = ()) -> Completed:
         """Run a command that must end well. Raises SourceError with the truest kind that can be known.
+
+        `answers`: words on standard error with which a failure is an answer too (`Invalid job id`).
 
         Slurm's commands take ten seconds to say that slurmctld is down or hung. So an answer that is late brings a
         ping beside it, and after a failure the ping goes first: the truth is there in milliseconds, or in
@@ -44,7 +51,8 @@ class Client:
             if self._suspect:
                 await self._insist()
             done = await self._run(argv)
-            if done.exit_status != 0 or _error_only(done):
+            answered = any(words in done.stderr for words in answers)
+            if not answered and (done.exit_status != 0 or _error_only(done)):
                 raise failures.failure(_program(argv), done.exit_status, done.stderr, self.where)
         except SourceError as error:
             self.failures += 1
@@ -55,6 +63,16 @@ class Client:
                 raise failures.refused(self.where) from None
             raise
         self._suspect = self._closed = False
+        return done
+
+    async def aside(self, argv: Sequence[str]) -> Completed:
+        """Run a command whose failure says nothing about slurmctld. Raises SourceError when it does not run."""
+        try:
+            done = await self.transport.run(argv, timeout_s=min(ASIDE_S, self._timeout_s))
+        except Unsupported:
+            raise failures.no_program(_program(argv), self.where) from None
+        if done.exit_status in (126, 127):
+            raise failures.failure(_program(argv), done.exit_status, done.stderr, self.where)
         return done
 
     async def ping(self) -> tuple[Controller, ...]:
@@ -68,10 +86,14 @@ class Client:
             self._ping.add_done_callback(lambda ping: ping.cancelled() or ping.exception())
         return await asyncio.shield(self._ping)
 
-    def take_pings(self) -> int:
-        """Return how many pings slurmctlds got since this was last asked: they are requests too."""
-        pings, self._pings = self._pings, 0
-        return pings
+    def charge(self, requests: int) -> None:
+        """Count requests that somebody asked for between the rounds of the feed."""
+        self._extra += requests
+
+    def take_extra(self) -> int:
+        """Return how many requests nobody has counted since this was last asked: pings, and what was charged."""
+        extra, self._extra = self._extra, 0
+        return extra
 
     async def close(self) -> None:
         """Let go of a ping that is under way."""
@@ -84,12 +106,12 @@ class Client:
         try:
             done = await self.transport.run(argv, timeout_s=PING_S)
         except TimedOut:
-            self._pings += 1
+            self._extra += 1
             if self.commands.slurm_conf is not None:
                 await self._find_conf(self.commands.slurm_conf)
             return ()
         found = parse.controllers(done.stdout)
-        self._pings += max(len(found), 1)
+        self._extra += max(len(found), 1)
         if not any(controller.up for controller in found) and done.stderr.strip():
             error = failures.failure("scontrol", done.exit_status, done.stderr, self.where)
             # With munged gone a ping says DOWN as well; what it says beside that is the truth.
@@ -138,7 +160,7 @@ class Client:
 
 def _program(argv: Sequence[str]) -> str:
     """Return the program of Slurm that a command line runs."""
-    return next((word for word in argv[1:] if word.rpartition("/")[2] in ("squeue", "scontrol", "sdiag")), argv[0])
+    return next((word for word in argv[1:] if word.rpartition("/")[2] in PROGRAMS), argv[0])
 
 
 async def _end(task: asyncio.Future[Completed] | asyncio.Future[None]) -> None:

@@ -24,6 +24,7 @@ _UNSET = (
         )
     ),
     *(f"SCONTROL_{name}" for name in ("ALL", "FEDERATION", "FUTURE", "LOCAL", "SIBLING")),
+    *("SACCT_FEDERATION", "SACCT_FORMAT", "SACCT_LOCAL", "SPRIO_FORMAT"),
 )
 """SLURM_CONF, SLURM_JWT and SLURM_CONF_SERVER stay: they say which cluster, and who is asking."""
 
@@ -35,6 +36,24 @@ MACHINE_FIELDS = (
 """Fields of squeue whose text no user can choose freely."""
 FREE_FIELDS = ("WorkDir", "Comment", "Name")
 """Fields that hold whatever a user wrote, newlines and separators included."""
+DETAIL_FIELDS = (
+    *("STDOUT", "STDERR", "BatchFlag", "BatchHost", "ArrayJobID", "ArrayTaskID", "HetJobID", "HetJobOffset"),
+    *("RestartCnt", "EligibleTime", "PreemptTime", "LastSchedEval", "exit_code", "SchedNodes", "ReqNodes", "Feature"),
+    *("OverSubscribe", "Licenses", "UserID"),
+)
+"""What is asked of one job beyond what every listing holds."""
+HISTORY_FIELDS = (
+    *("JobID", "JobIDRaw", "State", "ExitCode", "Reason", "User", "Account", "Partition", "QOS", "NNodes", "NCPUS"),
+    *("Priority", "Submit", "Eligible", "Start", "End", "TimelimitRaw", "AllocTRES", "ReqTRES", "NodeList"),
+    *("WorkDir", "Comment", "JobName"),
+)
+OUTPUT_FIELDS = ("StdOut", "StdErr")
+"""Fields of sacct since 24.05."""
+PRIORITY_FACTORS = (
+    *(("age", "%A", "%a"), ("association", "%B", "%b"), ("fair share", "%F", "%f"), ("job size", "%J", "%j")),
+    *(("partition", "%P", "%p"), ("QOS", "%Q", "%q"), ("site", "%S", ""), ("nice", "%N", "")),
+)
+"""Name, its letter for the weighted value, its letter for the value from 0 to 1."""
 SEPARATOR = "\x1f"
 
 
@@ -50,6 +69,9 @@ NODES_COST = 2
 PARTITIONS_COST = 1
 RESERVATIONS_COST = 1
 DIAG_COST = 1
+PRIORITY_COST = 1
+LIMITS_COST = 1
+LICENSES_COST = 1
 CONFIG_COST = 1
 """REQUEST_BUILD_INFO; and one REQUEST_PING for every controller."""
 
@@ -89,6 +111,34 @@ class Commands:
         """
         words = [f"{name}:{SEPARATOR}" for name in machine_fields] + [f"{name}:{nonce}" for name in FREE_FIELDS]
         return self._command("squeue", "--noheader", "--all", "--local", "-O", ",".join(words))
+
+    def jobs(self, ids: Sequence[str], nonce: str, fields: Sequence[str]) -> list[str]:
+        """Show some jobs, ended ones too while slurmctld knows them; every field ends with the nonce.
+
+        One id is one small request (REQUEST_JOB_INFO_SINGLE); of several slurmctld sends all that it has.
+        """
+        words = ",".join(f"{name}:{nonce}" for name in fields)
+        states = ("--states=all", "--jobs", ",".join(ids))
+        return self._command("squeue", "--noheader", "--all", "--local", *states, "-O", words)
+
+    def history(self, job_id: str, nonce: str, fields: Sequence[str]) -> list[str]:
+        """Show what accounting keeps of a job, without its steps; every field ends with the nonce. Asks slurmdbd."""
+        how = ("--allocations", "--noheader", "--parsable", f"--delimiter={nonce}", "--allusers")
+        return self._command("sacct", *how, "--jobs", job_id, "--format", ",".join(fields))
+
+    def priority(self, job_id: str) -> list[str]:
+        """Show the parts of a waiting job's priority, SEPARATOR between them, TRES at the end."""
+        letters = ["%i", "%r", "%Y", *(letter for _, *two in PRIORITY_FACTORS for letter in two if letter), "%T"]
+        return self._command("sprio", "--noheader", "--local", "--jobs", job_id, "--format", SEPARATOR.join(letters))
+
+    def limits(self, owner: str, name: str) -> list[str]:
+        """Show limits and usage of a QOS (`owner` QOS) or of an account and its users (Assoc), as slurmctld counts."""
+        names = (f"qos={name}", "flags=qos") if owner == "QOS" else (f"accounts={name}", "flags=assoc")
+        return self._command("scontrol", "--local", "--oneliner", "show", "assoc_mgr", *names)
+
+    def licenses(self) -> list[str]:
+        """Show all licences, one a line."""
+        return self._command("scontrol", "--local", "--oneliner", "show", "licenses")
 
     def nodes(self) -> list[str]:
         """List all nodes, one a line, with the GRES in use."""

@@ -11,6 +11,10 @@ from plugins.slurm.failures import DOWN_HINT, KEY_HINT, MUNGE_HINT, no_program
 from plugins.slurm.settings import SlurmSettings
 
 _TIMEOUT_S = 5.0
+_FURTHER = (
+    ("sprio", "qd explain does without the parts of a priority"),
+    ("sacct", "jobs that slurmctld has forgotten are not found"),
+)
 
 
 def _failed(subject: str, error: SourceError) -> Check:
@@ -27,6 +31,11 @@ async def examine(client: Client, settings: SlurmSettings) -> list[Check]:
     checks.append(await _munge(client))
     checks += await _config(client)
     checks.append(await _counters(client))
+    for program, lost in _FURTHER:
+        check = await _program(client, program)
+        if check.state is not CheckState.OK:
+            check = Check(subject=check.subject, state=CheckState.ABSENT, detail=f"{check.detail}; {lost}")
+        checks.append(check)
     checks.append(_budget(settings))
     return checks
 

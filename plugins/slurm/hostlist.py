@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Iterable, Iterator
 
 MAX_NAMES = 100_000
 _WORD = re.compile(r"(?:[^,\[\]]|\[[^\[\]]*\])+")
@@ -57,3 +58,37 @@ def _ranges(text: str, room: int) -> list[str] | None:
             return None
         options += (str(value).zfill(len(first)) for value in range(int(first), int(last) + 1))
     return options
+
+
+_TAIL = re.compile(r"([^\[\],]*?)(\d{1,9})", re.ASCII)
+
+
+def fold(names: Iterable[str]) -> str:
+    """Return names as a list, sorted, each once: `gpu[01-03,07],login`. `expand` gives them back."""
+    groups: dict[tuple[str, int], set[int]] = {}
+    words: list[tuple[str, int, str]] = []
+    for name in set(names):
+        if (match := _TAIL.fullmatch(name)) is None:
+            words.append((name, 0, name))
+        else:
+            groups.setdefault((match[1], len(match[2])), set()).add(int(match[2]))
+    for (prefix, width), numbers in groups.items():
+        spans = [f"{first:0{width}}" + (f"-{last:0{width}}" if last > first else "") for first, last in _spans(numbers)]
+        text = spans[0] if len(numbers) == 1 else f"[{','.join(spans)}]"
+        words.append((prefix, width, f"{prefix}{text}"))
+    return ",".join(word for *_, word in sorted(words))
+
+
+def _spans(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """Yield the runs of consecutive numbers, sorted, as (first, last)."""
+    first = last = None
+    for number in sorted(numbers):
+        if first is None or last is None:
+            first = last = number
+        elif number == last + 1:
+            last = number
+        else:
+            yield first, last
+            first = last = number
+    if first is not None and last is not None:
+        yield first, last

@@ -7,7 +7,7 @@ record of last time; what is new is parsed a slice at a time, so that the event 
 from __future__ import annotations
 
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,6 +64,7 @@ class JobReader:
         self._gres_names = gres_names
         self._rows: dict[int, Job] = {}
         self._ids: set[str] = set()
+        self._seen = False
         self._words: dict[str, str | None] = {}
         self._lists: dict[str, tuple[str, ...] | None] = {}
         self._held: dict[tuple[object, ...], _Held] = {}
@@ -97,7 +98,8 @@ class JobReader:
                 key = hash(row)
                 job = known.get(key)
                 if job is None:
-                    job = self._job(row, columns)
+                    machine, comment, name = row
+                    job = self.job(columns.split(machine), comment, name)
                     changed.append(job)
                 rows[key] = job
                 jobs.append(job)
@@ -105,9 +107,19 @@ class JobReader:
             yield
         gone = tuple(self._ids - ids)
         yield
-        self._rows, self._ids = rows, ids
+        self._rows, self._ids, self._seen = rows, ids, True
         self._forget()
         return Listing(tuple(jobs), tuple(changed), gone)
+
+    @property
+    def listed(self) -> Iterable[Job]:
+        """The jobs of the last listing."""
+        return self._rows.values()
+
+    @property
+    def seen(self) -> bool:
+        """Whether there was a listing yet."""
+        return self._seen
 
     def _forget(self) -> None:
         """Keep the memories bounded: they serve speed only."""
@@ -135,14 +147,13 @@ class JobReader:
             self._lists[text] = names
             return names
 
-    def _job(self, row: tuple[str, str, str], columns: _Columns) -> Job:
-        machine, comment, name = row
-        fields = columns.split(machine)
+    def job(self, fields: Sequence[str], comment: str, name: str) -> Job:
+        """Return the job of one row: the values of MACHINE_FIELDS, the working directory, and the free texts."""
         (raw_id, number, state_text, reason_text, user, account, partition, qos, node_count, cpus) = fields[:10]
         (_tasks, priority, submitted, starts, ends, limited, *_tres) = fields[10:21]
         (node_list, reservation, dependency, work_dir) = fields[21:]
         if _ID.fullmatch(raw_id) is None:
-            raise BadAnswer("squeue gave a row without a job id", clean(machine, limit=120), _HINT)
+            raise BadAnswer("squeue gave a row without a job id", clean(" ".join(fields), limit=120), _HINT)
         word = self._word
         reason = word(reason_text)
         state = self._states.get((state_text, reason_text))
@@ -199,7 +210,7 @@ class JobReader:
             known = self._limits[text] = limit(text)
         return known
 
-    def _accelerators(self, fields: list[str], started: bool) -> _Held:
+    def _accelerators(self, fields: Sequence[str], started: bool) -> _Held:
         """Return what the job holds, or asks for: the allocation where Slurm counts it, else what was asked."""
         nodes, tasks = fields[8], fields[10]
         key = (nodes, tasks, started, *fields[16:21])
@@ -286,7 +297,7 @@ def count_tasks(listed: str) -> int:
     return count
 
 
-def _held(nodes: str, tasks: str, started: bool, tres: list[str], names: tuple[str, ...]) -> _Held:
+def _held(nodes: str, tasks: str, started: bool, tres: Sequence[str], names: tuple[str, ...]) -> _Held:
     """`tres`: allocated, and asked for per job, node, socket and task."""
     memory = gres.memory_bytes(gres.tres(tres[0]).get("mem", ""))
     held, *asked = (gres.counts(text, names) for text in tres)

@@ -8,7 +8,7 @@ words cannot change a state.
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from console.errors import BadAnswer
@@ -69,6 +69,11 @@ class NodeReader:
         self._names: frozenset[str] = frozenset()
         self.twice: tuple[str, ...] = ()
         """Names that the last answer listed more than once: a forged line, or a broken Slurm."""
+
+    @property
+    def listed(self) -> Iterable[Node]:
+        """The nodes of the last listing."""
+        return self._lines.values()
 
     def read(self, answer: bytes) -> Generator[None, None, NodeListing]:
         """Read one answer: yields between slices, returns the listing. BadAnswer when these are not nodes."""

@@ -12,7 +12,10 @@ from console.testing import PluginContract
 
 SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "hosts": {"hosts": "localhost"},
+    "kubernetes": {},
     "local": {},
+    "pbs": {},
+    "ray": {"url": "http://127.0.0.1:9"},
     "simulated": {"nodes": 8, "seed": 1},
     "slurm": {},
 }

@@ -9,6 +9,7 @@ import pytest
 
 from tests.needs import need
 from tests.real import fleet as ssh
+from tests.real import pbs_cluster
 from tests.real.slurm_cluster import SlurmCluster
 from tests.real.slurm_cluster import missing as slurm_missing
 
@@ -26,6 +27,16 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
     """A running cluster of four nodes, shared by the session. Who uses it leaves no job and no drained node."""
     need(slurm_missing())
     with SlurmCluster(tmp_path_factory.mktemp("slurm")) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def pbs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pbs_cluster.PbsCluster]:
+    """A running OpenPBS of three MoMs, shared by the session. Who uses it leaves no job and all as it was."""
+    if pbs_cluster.archive() is None:
+        pytest.skip("there is no archive of OpenPBS: QD_TEST_OPENPBS names its directory")
+    need(pbs_cluster.missing())
+    with pbs_cluster.PbsCluster(tmp_path_factory.mktemp("pbs") / "cluster") as cluster:
         yield cluster
 
 

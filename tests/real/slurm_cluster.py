@@ -97,7 +97,7 @@ def _find(program: str) -> str | None:
     return shutil.which(program)
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Return ports that nobody listens on now; all are held open while they are chosen, so that none comes twice."""
     with contextlib.ExitStack() as stack:
         ports = []
@@ -174,7 +174,7 @@ class SlurmCluster:
 
     def _write(self) -> None:
         """Write the configuration files."""
-        ports = _free_ports(len(self.nodes) + 2)
+        ports = free_ports(len(self.nodes) + 2)
         lines, gres = [], []
         for node, port in zip(self.nodes, ports[2:], strict=True):
             kind, gpus = {"n3": ("h100", 8), "n4": ("", 0)}.get(node, ("a100", 4))

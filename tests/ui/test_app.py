@@ -511,13 +511,13 @@ async def test_sort_of_the_palette_asks_for_the_column() -> None:
 
 
 async def test_choosers_and_lines_of_input_obey_the_keymap() -> None:
-    keys = {"down": "n, down", "up": "e, up", "mark": "f7", "carry-down": "f8", "open": "ctrl-o", "back": "ctrl-g"}
+    keys = {"down": "o, down", "up": "e, up", "mark": "f7", "carry-down": "f8", "open": "ctrl-o", "back": "ctrl-g"}
     app = Console(looks=Looks(keymap=keys))
     async with running(app, (120, 30)) as pilot:
         assert not app.messages.notices
         await press(pilot, app, "C")
         assert "f7 shows, f8 K move, r resets, ctrl-o takes" in app.text
-        await press(pilot, app, "j", "enter", "n", "f7", "f8", "e", "ctrl+o")
+        await press(pilot, app, "j", "enter", "o", "f7", "f8", "e", "ctrl+o")
         shown = [place.column.id for place in app.table_screen.table.placed]
         assert shown[:3] == ["node", "gpu", "util"], "state is off, behind gpu"
         await press(pilot, app, "C", "ctrl+g")
@@ -525,7 +525,7 @@ async def test_choosers_and_lines_of_input_obey_the_keymap() -> None:
         await press(pilot, app, "C", "q")
         assert app.screen is app.base, "q leaves the list, not the console"
         assert app.is_running
-        await press(pilot, app, "slash", *"gpun", "ctrl+g")
+        await press(pilot, app, "slash", *"gpuo", "ctrl+g")
         assert (app.base.prompt, app.table_screen.filter_text) == (None, "")
         await press(pilot, app, "slash", *"gpu", "ctrl+o")
         assert (app.base.prompt, app.table_screen.filter_text) == (None, "gpu")
@@ -728,3 +728,7 @@ async def test_mouse_is_enough_but_never_needed() -> None:
         await pilot.click("#header", offset=(12, 2))
         await settle(pilot, app)
         assert app.kind == "jobs"
+
+
+def test_a_tick_while_it_closes_finds_no_screen_and_is_none() -> None:
+    Console().tick()

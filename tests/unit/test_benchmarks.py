@@ -43,7 +43,7 @@ def test_closing_ends_the_whole_tree() -> None:
         "time.sleep(1000)"
     )
     with Terminal((sys.executable, "-c", script), columns=40, rows=5) as terminal:
-        assert terminal.wait(lambda screen: "up" in screen.display[0], 20) is not None
+        assert terminal.wait(lambda screen: len(screen.display[0].split()) == 2, 20) is not None
         child = psutil.Process(int(terminal.screen.display[0].split()[1]))
         assert child.pid in {process.pid for process in terminal.tree()}
         assert terminal.rss_bytes() > 1 << 20

@@ -20,7 +20,20 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 CONFIGURATION = (DOCS / "configuration.md").read_text()
 COMMAND_PAGE = (DOCS / "commands.md").read_text()
-IN_WORDS = ("required", "by ", "on ", "as ", "each ", "this host", "ten for", "`hosts` and", "hostname", "[")
+IN_WORDS = (
+    "required",
+    "none",
+    "the ",
+    "by ",
+    "on ",
+    "as ",
+    "each ",
+    "this host",
+    "ten for",
+    "`hosts` and",
+    "hostname",
+    "[",
+)
 
 
 def rows(section: str) -> dict[str, str]:

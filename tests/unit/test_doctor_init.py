@@ -15,6 +15,7 @@ from console.commands.doctor import exit_code
 from console.commands.init import content
 from console.config import Config, Overrides, SshSettings, load
 from console.plugin import Check, CheckState
+from console.registry import BUILT_IN
 from tests.unit.strangers import GOOD, install
 
 
@@ -37,7 +38,7 @@ def test_this_machine(capsys: pytest.CaptureFixture[str]) -> None:
     code, found = doctor(capsys)
     assert code == 0
     assert found["schema"] == "quarterdeck/doctor/1"
-    assert states(found, "plugins") == dict.fromkeys(("hosts", "local", "simulated", "slurm"), "ok")
+    assert states(found, "plugins") == dict.fromkeys(BUILT_IN, "ok")
     assert states(found, "terminal")["TERM"] == "ok"
     assert any(check["section"].endswith("(local)") for check in found["checks"])
     for check in found["checks"]:

@@ -15,7 +15,7 @@ import pytest
 
 from console.errors import Denied, SourceError, TimedOut, Unreachable
 from console.feed.pace import Backoff, Budget
-from console.feed.polled import PolledWorker, deadline_s
+from console.feed.polled import NEWS_S, PolledWorker, deadline_s
 from console.feed.status import HINT_LIMIT
 from console.model import Node, Records, SourceState
 from console.transport.failures import Attempt, add_command, connect_error
@@ -226,6 +226,30 @@ async def test_refresh_overrides_the_pace_but_not_what_hardly_changes() -> None:
     standing = Rig(flaky, period_s=60.0)
     standing.worker.set_refresh(0.02)
     assert standing.worker.period_s == 60.0
+
+
+async def test_news_end_a_rest_and_a_back_off() -> None:
+    ask = Flaky()
+    async with Rig(ask, period_s=3600.0).running() as rig:
+        await until(lambda: ask.asked == 1, "the first look")
+        rig.worker.wake()
+        await until(lambda: ask.asked == 2, "the next one")
+        ask.outcome = Unreachable("gone", "x")
+        rig.worker.wake()
+        await until(lambda: rig.status.state is SourceState.UNREACHABLE, "the failure")
+        ask.outcome = Records()
+        rig.worker.wake()
+        await until(lambda: rig.status.state is SourceState.OK, "the recovery")
+
+
+async def test_news_without_an_end_are_looked_at_twice_a_second() -> None:
+    ask = Flaky()
+    async with Rig(ask, period_s=3600.0).running() as rig:
+        started = time.monotonic()
+        while ask.asked < 4:
+            rig.worker.wake()
+            await asyncio.sleep(0.001)
+        assert time.monotonic() - started >= 3 * NEWS_S - 0.05
 
 
 async def test_the_budget_is_shared_by_all_capabilities_of_a_backend() -> None:

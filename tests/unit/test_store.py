@@ -62,6 +62,19 @@ def test_two_sources_of_one_machine_are_one_row_with_the_scheduler_first() -> No
     assert view.state is NodeState.DRAINED
 
 
+def test_a_layer_of_another_scheduler_is_no_machine_of_its_own() -> None:
+    """Whoever answers first: the Ray that ended on a Slurm node does not make it a dead machine."""
+    store = Store()
+    ray = status("ray:ray/nodes", kind="ray", cluster="ray")
+    store.apply(listing(ray, node("gpu01.dc1.local", cluster="ray", state=NodeState.DOWN, reason="raylet died")))
+    assert store.nodes["gpu01"].state is NodeState.DOWN
+    store.apply(listing(HOSTS, node("gpu01", cluster="hosts")))
+    store.apply(listing(SLURM, node("gpu01", state=NodeState.BUSY)))
+    view = store.nodes["gpu01"]
+    assert list(view.facets) == [SLURM.name, ray.name, HOSTS.name]
+    assert view.state is NodeState.BUSY
+
+
 def test_two_names_of_one_source_stay_two_machines() -> None:
     store = Store()
     store.apply(listing(HOSTS, node("web.a.example", cluster="hosts"), node("web.b.example", cluster="hosts")))

@@ -46,6 +46,10 @@ LINES = {
         "steps: 10 loss: 2.3456 iter time (s): 1.230 samples/sec: 104.065",
         Progress(step=10, loss=2.3456, step_s=1.23),
     ),
+    "plain": (
+        "step 5000/19500 | loss 5.0838 | lr 1.268e-04 | grad norm 0.414 | 304232 tokens/s",
+        Progress(step=5000, steps=19500, loss=5.0838, tokens_per_s=304232.0),
+    ),
     "diverged": ("step: 7 loss: nan", Progress(step=7, loss=math.nan)),
 }
 
@@ -65,7 +69,7 @@ def test_lines_of_the_usual_trainers(name: str) -> None:
     "text",
     [
         "", "Loading checkpoint shards", "closed the connection", "lossless compression step", "step by step",
-        "INFO: waiting for step 5", "glossary: 5", "download:  10%", "iter", "loss scale",
+        "INFO: waiting for step 5", "glossary: 5", "packet loss 5.0% at step 3", "loss of 5.0 watts", "download:  10%", "iter", "loss scale",
     ],
 )  # fmt: skip
 def test_other_lines_say_nothing(text: str) -> None:

@@ -259,7 +259,7 @@ class LogScreen(BaseScreen):
         size = f"  {units.size(buffer.end)}B" if buffer.end else ""
         self.header.place = (
             Cell(f"{'/'.join(self._key)}  ", "title"),
-            Cell(f"{name} {which}", "muted"),
+            Cell(f"{name} {which} ", "muted"),
             self._state,
             Cell(size, "muted"),
         )

@@ -1,0 +1,120 @@
+"""Which resources are accelerators, and how much of them a pod asks for. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+
+from console.text import clean
+from plugins.kubernetes.objects import Container, PodSpec
+from plugins.kubernetes.quantity import amount, whole
+
+KNOWN = frozenset(
+    (
+        "nvidia.com/gpu",
+        "nvidia.com/gpu.shared",
+        "amd.com/gpu",
+        "habana.ai/gaudi",
+        "gpu.intel.com/i915",
+        "gpu.intel.com/xe",
+        *("gpu.nvidia.com", "gpu.amd.com", "gpu.intel.com", "gaudi.intel.com"),  # drivers of resource claims
+    )
+)
+_MIG = "nvidia.com/mig-"
+_FABRIC = ("rdma/", "nvidia.com/hostdev", "vpc.amazonaws.com/efa")
+
+Counts = tuple[tuple[str, int], ...]
+"""Resource to count, sorted by name."""
+Asked = tuple[Counts, int, int]
+"""What a pod asks for: (resources worth showing, millicores, bytes)."""
+_MEMORY = 4096
+
+
+class Accelerators:
+    """Tells accelerators from other resources."""
+
+    def __init__(self, further: Iterable[str] = ()) -> None:
+        self._names = KNOWN | frozenset(further)
+        self._asked: dict[object, Asked] = {}
+
+    def is_one(self, resource: str) -> bool:
+        """Whether a resource is counted as accelerators: whole devices, shared ones and MIG instances."""
+        return resource in self._names or resource.startswith(_MIG)
+
+    def is_shown(self, resource: str) -> bool:
+        """Whether a resource is worth a line on the Node screen: accelerators and fabric devices."""
+        return self.is_one(resource) or resource.startswith(_FABRIC)
+
+    def shown(self, table: Mapping[str, str | int | float] | None) -> Counts:
+        """Return the resources worth showing of a table of quantities."""
+        found = ((clean(name, limit=100), whole(value)) for name, value in (table or {}).items() if self.is_shown(name))
+        return tuple(sorted(found))
+
+    def total(self, counts: Counts) -> int:
+        """Return how many accelerators these are."""
+        return sum(count for name, count in counts if self.is_one(name))
+
+    def asked(self, spec: PodSpec) -> Asked:
+        """Return what a pod asks for.
+
+        As the scheduler counts: the larger of all containers and sidecars together and each init container with the
+        sidecars before it, plus the overhead of the runtime. Most pods are like another one: each sum is made once.
+        """
+        containers = *(spec.containers or ()), None, *(spec.init_containers or ())
+        key = tuple(_wants(each) for each in containers), tuple((spec.overhead or {}).items())
+        found = self._asked.get(key)
+        if found is None:
+            if len(self._asked) > _MEMORY:
+                self._asked.clear()
+            found = self._asked[key] = _sum(spec, self)
+        return found
+
+
+def _wants(container: Container | None) -> object:
+    if container is None or container.resources is None:
+        return None
+    resources = container.resources
+    return container.restart_policy, tuple((resources.limits or {}).items()), tuple((resources.requests or {}).items())
+
+
+def _sum(spec: PodSpec, accelerators: Accelerators) -> Asked:
+    running: dict[str, float] = {}
+    for container in spec.containers or ():
+        _add(running, _requests(container))
+    sidecars: dict[str, float] = {}
+    peak: dict[str, float] = {}
+    for container in spec.init_containers or ():
+        wants = _requests(container)
+        if container.restart_policy == "Always":
+            _add(sidecars, wants)
+            _raise(peak, sidecars)
+        else:
+            _raise(peak, {name: wants.get(name, 0.0) + sidecars.get(name, 0.0) for name in {*wants, *sidecars}})
+    _add(running, sidecars)
+    _raise(running, peak)
+    _add(running, {name: amount(value) or 0.0 for name, value in (spec.overhead or {}).items()})
+    shown = ((clean(name, limit=100), round(value)) for name, value in running.items() if accelerators.is_shown(name))
+    return (
+        tuple(sorted((name, count) for name, count in shown if count)),
+        math.ceil(running.get("cpu", 0.0) * 1000 - 1e-6),
+        round(running.get("memory", 0.0)),
+    )
+
+
+def _requests(container: Container) -> dict[str, float]:
+    """Return the requests; a limit without a request is one, as the API server fills it in."""
+    resources = container.resources
+    if resources is None:
+        return {}
+    table = {**(resources.limits or {}), **(resources.requests or {})}
+    return {name: min(amount(value) or 0.0, 1e18) for name, value in table.items()}
+
+
+def _add(total: dict[str, float], more: Mapping[str, float]) -> None:
+    for name, value in more.items():
+        total[name] = total.get(name, 0.0) + value
+
+
+def _raise(total: dict[str, float], other: Mapping[str, float]) -> None:
+    for name, value in other.items():
+        total[name] = max(total.get(name, 0.0), value)
