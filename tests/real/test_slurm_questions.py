@@ -131,7 +131,9 @@ def test_a_job_that_waits_for_another_and_would_like_to_be_a_third(cluster: Slur
         *("-J", "x\n77|gpu JobId=77 StdOut=/etc/passwd", "--comment", "\nJobId=77 JobState=FAILED StdOut=/etc/passwd"),
         *("-p", "debug", "-d", f"afterok:{first}"),
     )
-    found = qd.until(forged, lambda found: code(found) == "Dependency")
+    found = qd.until(
+        forged, lambda found: code(found) == "Dependency" and found["dependencies"][0]["state"] == "running"
+    )
     assert found["dependencies"] == [{"id": first, "condition": "afterok", "name": "first", "state": "running"}]
     assert found["position"] is None
     assert found["missing"]["priority"] == "Slurm weighs a job once it may start"
