@@ -15,6 +15,7 @@ from console.model import Attention
 from console.render.tables import RowId
 from console.ui.bars import HeaderBar, StatusBar
 from console.ui.canvas import Canvas
+from console.ui.compositor import NarrowCompositor
 from console.ui.keymap import key_of
 from console.ui.panes import TooSmall
 
@@ -42,6 +43,7 @@ class BaseScreen(Screen[None]):
 
     def __init__(self, kind: str = "") -> None:
         super().__init__()
+        self._compositor = NarrowCompositor()
         self.kind = kind or self.kind
         self.header = HeaderBar(self.kind)
         self.status = StatusBar(self.kind)
