@@ -33,6 +33,7 @@ class Canvas(Widget, can_focus=False):
     def __init__(self, id: str | None = None) -> None:
         super().__init__(id=id)
         self._lines: dict[int, Strip] = {}
+        self._blank: Strip | None = None
 
     @property
     def console_app(self) -> QuarterdeckApp:
@@ -66,6 +67,12 @@ class Canvas(Widget, can_focus=False):
             segments.append(Segment("".join(parts), styles[current]))
         strip = Strip(segments, sum([cell_width(segment.text) for segment in segments]))
         return strip.adjust_cell_length(wanted, styles["text"])
+
+    def blank(self) -> Strip:
+        """Return an empty line, the same one as long as size and theme are: what is the same is not compared."""
+        if self._blank is None:
+            self._blank = self.strip([])
+        return self._blank
 
     def cells(self, cells: Sequence[Cell], over: str = "") -> Strip:
         """Return cells that follow one another as a strip of the widget's width, cut with an ellipsis."""
@@ -113,6 +120,7 @@ class Canvas(Widget, can_focus=False):
     def redraw(self) -> None:
         """Draw everything anew: another size, another theme."""
         self._lines.clear()
+        self._blank = None
         self.refresh()
 
     def on_resize(self) -> None:

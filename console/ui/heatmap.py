@@ -181,7 +181,7 @@ class HeatMap(Canvas):
             return self.cells((Cell("  "), *heat_legend(self.metric, view.glyphs)))
         if y == height - 1:
             if self._place is None:
-                return self.strip([])
+                return self.blank()
             return self.cells((Cell("  "), *describe(view, str(self._place.node), self._place.position)))
         line = self._top + y
         if self._map is None or line >= self.count:

@@ -54,7 +54,7 @@ class LogPane(LinesPane):
         """Return a line, with the cursor in front of it when it is there."""
         at = self._top + y
         if at >= self.count:
-            return self.strip([])
+            return self.blank()
         here, text = at == self.index, self.line(at)
         hit = self.words != "" and self.words.lower() in text.lower()
         sign = self.console_app.view.glyphs.cursor if here else " "

@@ -88,7 +88,7 @@ class LinesPane(Canvas):
         """Return a line, with the cursor in front of it when it is there."""
         at = self._top + y
         if at >= len(self.rows):
-            return self.strip([])
+            return self.blank()
         here = self.active and at == self.index
         sign = self.console_app.view.glyphs.cursor if here else " "
         return self.cells((Cell(sign + " ", "accent"), *self.rows[at].line), over="selected" if here else "")

@@ -362,12 +362,12 @@ class RecordTable(Canvas):
 
     def _empty(self, y: int) -> Strip:
         if self._window or y < 2 or not self.note:
-            return self.strip([])
+            return self.blank()
         lines: list[Run] = []
         for text, style in self.note:
             lines += [(line, style) for line in wrap(text, max(self.size.width - 2 * GUTTER, 8))]
         if y - 2 >= len(lines):
-            return self.strip([])
+            return self.blank()
         return self.strip([(" " * GUTTER, "text"), lines[y - 2]])
 
     # ---- mouse
