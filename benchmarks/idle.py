@@ -37,6 +37,8 @@ def run(quick: bool = False) -> Part:
         Row("its bytes to the terminal", nothing, "B/s"),
         Row("256 nodes live, 48 lines: bytes to the terminal", high, "B/s", "24 lines", low),
     ]
-    part.notes.append("A paused cluster is no still picture: the age of every row counts on, a cell a line each second.")
+    part.notes.append(
+        "A paused cluster is no still picture: the age of every row counts on, a cell a line each second."
+    )
     part.notes.append("With twice the lines about 2.4 times as many rows of nodes are on the screen and change.")
     return part
