@@ -75,7 +75,7 @@ def test_a_drain_from_outside_without_a_word_of_configuration(own: SlurmCluster,
     with Watched(own, tmp_path) as screen:
         screen.all_live()
         screen.shows("nodes 2/2 up", "gpus 3/8 busy", "jobs 1 run")
-        assert "busy" in screen.line("n1")
+        wait_for(lambda: "busy" in screen.line("n1"), "the node that works says so")
         own.run("scontrol", "update", "NodeName=n2", "State=DRAIN", "Reason=bad fan 7")
         wait_for(lambda: "drained" in screen.line("n2"), "the drain is seen")
         screen.keys("j")
