@@ -19,6 +19,8 @@ from console.transport.lines import LineBuffer
 from console.transport.quoting import command_line
 
 OPEN_TIMEOUT_S = 10.0
+_OPEN_AGAIN_S = (0.05, 0.1, 0.2, 0.4, 0.8)
+"""Pauses before a session is asked for again: sshd counts an ended one against MaxSessions until it has tidied up."""
 _WRITE_TIMEOUT_S = 10.0
 _PATIENCE_S = 0.3
 """How long a program may take to end by itself when its input ends."""
@@ -200,6 +202,27 @@ class SshChannel:
 
 async def start(connection: asyncssh.SSHClientConnection, session: Session, argv: Sequence[str], mark: str) -> None:
     """Start a program as `session`. Raises SourceError; ConnectionLost when the connection is dead."""
+    for pause_s in _OPEN_AGAIN_S:
+        try:
+            return await _open(connection, session, argv, mark)
+        except asyncssh.ChannelOpenError as error:
+            if connection.is_closed() or error.code != asyncssh.OPEN_CONNECT_FAILED:
+                raise _refusal(error, connection, session) from None
+        await asyncio.sleep(pause_s)
+    try:
+        await _open(connection, session, argv, mark)
+    except asyncssh.ChannelOpenError as error:
+        raise _refusal(error, connection, session) from None
+
+
+def _refusal(
+    error: asyncssh.ChannelOpenError, connection: asyncssh.SSHClientConnection, session: Session
+) -> SourceError:
+    return lost_error(session.lost, session.host) if connection.is_closed() else open_error(error, session.host)
+
+
+async def _open(connection: asyncssh.SSHClientConnection, session: Session, argv: Sequence[str], mark: str) -> None:
+    """Ask for a session once. Raises SourceError, and ChannelOpenError when the server declines."""
     script = f'echo {mark} $$; echo {mark} $$ >&2; exec "$@"'
     opening = asyncio.create_task(
         connection.create_session(lambda: session, command_line(script, argv), encoding=None, request_pty=False)
@@ -208,10 +231,8 @@ async def start(connection: asyncssh.SSHClientConnection, session: Session, argv
         async with asyncio.timeout(OPEN_TIMEOUT_S):
             # Shielded: asyncssh would forget a channel that the server opens after we stopped waiting.
             await asyncio.shield(opening)
-    except asyncssh.ChannelOpenError as error:
-        if connection.is_closed():
-            raise lost_error(session.lost, session.host) from None
-        raise open_error(error, session.host) from None
+    except asyncssh.ChannelOpenError:
+        raise
     except (OSError, asyncssh.Error) as error:
         if isinstance(error, TimeoutError):
             opening.add_done_callback(_abandon)

@@ -113,6 +113,27 @@ async def test_everything_to_one_host_shares_one_connection(fleet: SshFleet) -> 
     assert logins(fleet, 0) == 1
 
 
+async def test_a_server_that_allows_few_sessions_is_waited_for(tmp_path: Path) -> None:
+    need(missing())
+    with SshFleet(1, tmp_path, sshd_options=("MaxSessions 3",)) as fleet:
+        async with pooled(fleet.ssh_config) as pool:
+            host = pool.get("h1")
+            stream = await host.open(["cat"])
+            answers = await asyncio.gather(*(host.run(["echo", str(n)], timeout_s=20) for n in range(24)))
+            assert [int(answer.stdout) for answer in answers] == list(range(24))
+            await stream.close()
+        assert logins(fleet, 0) == 1
+
+
+async def test_a_server_that_allows_no_session_is_said_so(tmp_path: Path) -> None:
+    need(missing())
+    with SshFleet(1, tmp_path, sshd_options=("MaxSessions 0",)) as fleet:
+        async with pooled(fleet.ssh_config) as pool:
+            error = await failure(pool.get("h1").run(["true"], timeout_s=20))
+            assert isinstance(error, Denied)
+            assert "MaxSessions" in error.hint
+
+
 async def test_callers_at_the_same_time_wait_for_one_attempt(fleet: SshFleet) -> None:
     async with pooled(fleet.ssh_config) as pool:
         host = pool.get("h1")
