@@ -9,7 +9,7 @@ from console.model.base import Record
 from console.model.batch import Attention, Batch, Records, decode_batch, encode_batch
 from console.model.explanation import Cause, Dependency, Event, Explanation, Fit, Limit, PriorityPart
 from console.model.finding import Finding, Severity
-from console.model.job import ArrayPart, Job, JobState
+from console.model.job import ArrayPart, Job, JobState, JobUsage
 from console.model.log import LogChunk, LogStream
 from console.model.node import Cluster, ClusterKind, Node, NodeState, Queue, Reservation
 from console.model.sample import (
@@ -45,6 +45,7 @@ __all__ = [
     "Host",
     "Job",
     "JobState",
+    "JobUsage",
     "Limit",
     "Link",
     "LinkKind",

@@ -33,6 +33,21 @@ class ArrayPart(Record, frozen=True):
     pending: int = 0
 
 
+class JobUsage(Record, frozen=True):
+    """What a job made of what it held, from the scheduler's accounting. None: not recorded."""
+
+    cpu_percent: float | None = None
+    """CPU time used of the CPU time held, 0-100."""
+    memory_peak_bytes: int | None = None
+    """Of the step that used most, summed over its tasks where the scheduler does."""
+    accelerator_percent: float | None = None
+    """Mean utilisation of one accelerator, 0-100."""
+    accelerator_memory_peak_bytes: int | None = None
+    read_bytes: int | None = None
+    written_bytes: int | None = None
+    energy_j: float | None = None
+
+
 class Job(Record, frozen=True):
     """One job, or one folded array. Its identity is (cluster, id)."""
 
@@ -73,5 +88,6 @@ class Job(Record, frozen=True):
     dependency: str | None = None
     work_dir: str | None = None
     exit_code: int | None = None
+    usage: JobUsage | None = None
     detail: dict[str, str] = {}
     missing: dict[str, str] = {}
