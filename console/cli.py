@@ -174,7 +174,7 @@ def _module(command: str) -> Any:
 _WITH_VALUE = frozenset(
     (
         *("--config", "--cluster", "--hosts", "--ssh-config", "--simulate", "--theme", "--refresh", "--wait"),
-        *("-n", "--lines", "--stream"),
+        *("-n", "--lines", "--stream", "--reason", "--undo"),
     )
 )
 """The options that take a value in a word of its own."""

@@ -12,6 +12,9 @@ can do and nothing more.
     backend.telemetry(attention)   Telemetry: samples that do not come from our own probe
     backend.explain(job_id)        Explainer: why a job waits or failed
     backend.log_streams(job_id)    Logs: which outputs a job has; open_log(stream) reads one
+    backend.plan_nodes(order, …)   Drainer: drain, resume and more of nodes: what would run for it
+    backend.plan_jobs(order, …)    JobControl: hold, cancel, … of jobs
+    backend.perform(step)          both: do exactly what a step says
     backend.announce(wake)         Announcer: says itself when there is something new
     backend.doctor()               what works, what is denied, how to mend it
 
@@ -23,12 +26,24 @@ deadlines, back-off and freshness to the feed.
 from __future__ import annotations
 
 import enum
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
-from console.model import Attention, ClusterKind, Explanation, LogChunk, LogStream, Records
+from console.model import (
+    Attention,
+    ClusterKind,
+    Draft,
+    Explanation,
+    Job,
+    LogChunk,
+    LogStream,
+    Node,
+    Order,
+    Records,
+    Step,
+)
 from console.model.base import Record
 from console.transport.base import Transport
 
@@ -193,6 +208,44 @@ class Logs(Protocol):
 
     async def open_log(self, stream: LogStream) -> LogReader:
         """Open one of `log_streams`. Raises SourceError."""
+
+
+class Performer(Protocol):
+    """Does what a plan says. Called by `console.actions` alone, after plan, policy, confirmation and journal."""
+
+    async def perform(self, step: Step) -> None:
+        """Run exactly `step.run`, once; what may be asked again (a refused eviction) until `step.timeout_s` is over.
+
+        Raises SourceError in the backend's own words.
+        """
+
+
+@runtime_checkable
+class Drainer(Performer, Protocol):
+    """Takes nodes out of work and brings them back."""
+
+    node_actions: frozenset[str]
+    """Of `drain`, `resume`, `power-down`, `power-up`, `reboot`."""
+
+    async def look_nodes(self, names: Sequence[str]) -> tuple[Node, ...]:
+        """Return these nodes as they are now, past every cache; one that is not known is left out. SourceError."""
+
+    async def plan_nodes(self, order: Order, nodes: Sequence[Node], jobs: Sequence[Job]) -> Draft:
+        """Return what would be done; changes nothing. `nodes` are fresh, `jobs` those that run on them. SourceError."""
+
+
+@runtime_checkable
+class JobControl(Performer, Protocol):
+    """Acts on jobs."""
+
+    job_actions: frozenset[str]
+    """Of `hold`, `release`, `requeue`, `cancel`, `suspend`, `continue`, `timelimit`, `priority`, `move`."""
+
+    async def look_jobs(self, ids: Sequence[str]) -> tuple[Job, ...]:
+        """Return these jobs as they are now, past every cache; one that is not known is left out. SourceError."""
+
+    async def plan_jobs(self, order: Order, jobs: Sequence[Job]) -> Draft:
+        """Return what would be done; changes nothing. `jobs` are fresh. Raises SourceError, UsageError."""
 
 
 class Plugin(Protocol):

@@ -24,6 +24,7 @@ from console.store.view import PLAIN_KINDS
 from console.text import clean
 
 if TYPE_CHECKING:
+    from console.actions.desk import ActionDesk
     from console.config import Config
     from console.discover import Found
     from console.feed.hub import Feeding, Hub, ProbePace
@@ -140,6 +141,7 @@ class Session:
         self._backends: list[Backend] = []
         self.desk = JobDesk(())
         """Questions about single jobs."""
+        self._actions: ActionDesk | None = None
         self._feeding: asyncio.Task[None] | None = None
         self._backlog: dict[str, list[Batch]] = {}
         """Source to what waits behind a big batch of it."""
@@ -222,6 +224,21 @@ class Session:
             for task in done:
                 if not task.cancelled() and (error := task.exception()) is not None:
                     self.report(error, "closing")
+
+    # ---- acting
+
+    @property
+    def actions(self) -> ActionDesk:
+        """The door to acting on what is open, made when first asked for. ConfigError for a bad policy file."""
+        if self._actions is None:
+            from console.actions.desk import ActionDesk
+            from console.actions.here import surroundings
+            from console.config import config_dir
+
+            read_only = "--read-only, or read_only in the configuration" if self._config.read_only else None
+            around = surroundings(self._environ, config_dir(self._environ), read_only=read_only)
+            self._actions = ActionDesk(self._backends, self.store, around)
+        return self._actions
 
     # ---- what the screens say
 

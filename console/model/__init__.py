@@ -5,6 +5,7 @@ Every record is an immutable msgspec struct. Units stand in the names (`_bytes`,
 `missing[field]` says why; it is never 0. Remote strings are cleaned (`console.text.clean`) before they come here.
 """
 
+from console.model.attempt import Actor, Attempt, Entry
 from console.model.base import Record
 from console.model.batch import Attention, Batch, Records, decode_batch, encode_batch
 from console.model.explanation import Cause, Dependency, Event, Explanation, Fit, Limit, PriorityPart
@@ -12,6 +13,18 @@ from console.model.finding import Finding, Severity
 from console.model.job import ArrayPart, Job, JobState, JobUsage
 from console.model.log import LogChunk, LogStream
 from console.model.node import Cluster, ClusterKind, Node, NodeState, Queue, Reservation
+from console.model.plan import (
+    Call,
+    Draft,
+    Effect,
+    Interrupt,
+    Order,
+    OutcomeState,
+    Plan,
+    Seen,
+    Step,
+    StepOutcome,
+)
 from console.model.sample import (
     Accelerator,
     AcceleratorProcess,
@@ -30,19 +43,26 @@ from console.model.source import SourceState, SourceStatus, source_name
 __all__ = [
     "Accelerator",
     "AcceleratorProcess",
+    "Actor",
     "ArrayPart",
+    "Attempt",
     "Attention",
     "Batch",
+    "Call",
     "Cause",
     "Cluster",
     "ClusterKind",
     "Dependency",
     "Disk",
+    "Draft",
+    "Effect",
+    "Entry",
     "Event",
     "Explanation",
     "Finding",
     "Fit",
     "Host",
+    "Interrupt",
     "Job",
     "JobState",
     "JobUsage",
@@ -55,6 +75,9 @@ __all__ = [
     "MountState",
     "Node",
     "NodeState",
+    "Order",
+    "OutcomeState",
+    "Plan",
     "Pressure",
     "PriorityPart",
     "ProbeCost",
@@ -63,9 +86,12 @@ __all__ = [
     "Records",
     "Reservation",
     "Sample",
+    "Seen",
     "Severity",
     "SourceState",
     "SourceStatus",
+    "Step",
+    "StepOutcome",
     "decode_batch",
     "encode_batch",
     "source_name",

@@ -4,14 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import TypeVar
 
 from console.errors import BadAnswer, Denied, Unsupported
-from console.model import Cluster, ClusterKind, Explanation, LogStream, Node, Queue, Records, Reservation
+from console.model import (
+    Cluster,
+    ClusterKind,
+    Draft,
+    Explanation,
+    Job,
+    LogStream,
+    Node,
+    Order,
+    Queue,
+    Records,
+    Reservation,
+    Step,
+)
 from console.plugin import Check, LogReader, Site
 from console.slices import sliced
 from plugins.slurm import commands, parse
+from plugins.slurm.acting import Acting
 from plugins.slurm.changes import Table, changed
 from plugins.slurm.client import Client
 from plugins.slurm.commands import Commands
@@ -19,6 +33,7 @@ from plugins.slurm.doctor import examine
 from plugins.slurm.facts import Layout
 from plugins.slurm.failures import NoProgram
 from plugins.slurm.jobs import JobReader
+from plugins.slurm.orders import JOB_ACTIONS, NODE_ACTIONS
 from plugins.slurm.parse import Config, Controller, Counters, NodeReader, Place
 from plugins.slurm.questions import Questions
 from plugins.slurm.settings import SlurmSettings
@@ -60,6 +75,8 @@ class SlurmBackend:
     """Offers Inventory, Queue, Explainer and Logs of one cluster. See `console.plugin`."""
 
     kind = ClusterKind.SLURM
+    node_actions = NODE_ACTIONS
+    job_actions = JOB_ACTIONS
     inventory_period_s = PERIOD_S
     jobs_period_s = PERIOD_S
 
@@ -78,6 +95,7 @@ class SlurmBackend:
         self._nodes = NodeReader(self.cluster, _place(settings), settings.gres)
         self._jobs = JobReader(self.cluster, settings.gres)
         self._questions = Questions(self.cluster, settings, site, self.client, self._jobs, self._nodes)
+        self._acting = Acting(self.cluster, settings, self.client, self._nodes, self._questions)
         self._layout = Layout()
         self._fields: tuple[str, ...] = commands.MACHINE_FIELDS
         self._pulse: tuple[float, Counters] | None = None
@@ -159,6 +177,26 @@ class SlurmBackend:
     async def open_log(self, stream: LogStream) -> LogReader:
         """See `Logs`."""
         return await self._questions.open_log(stream)
+
+    async def look_nodes(self, names: Sequence[str]) -> tuple[Node, ...]:
+        """See `Drainer`."""
+        return await self._acting.look_nodes(names)
+
+    async def plan_nodes(self, order: Order, nodes: Sequence[Node], jobs: Sequence[Job]) -> Draft:
+        """See `Drainer`: jobs run on until they end by themselves, whatever of this is done."""
+        return self._acting.planner.nodes(order, nodes)
+
+    async def look_jobs(self, ids: Sequence[str]) -> tuple[Job, ...]:
+        """See `JobControl`."""
+        return await self._acting.look_jobs(ids)
+
+    async def plan_jobs(self, order: Order, jobs: Sequence[Job]) -> Draft:
+        """See `JobControl`."""
+        return self._acting.planner.jobs(order, jobs)
+
+    async def perform(self, step: Step) -> None:
+        """See `Performer`."""
+        await self._acting.perform(step)
 
     async def doctor(self) -> list[Check]:
         """See `Backend`."""

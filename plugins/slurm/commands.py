@@ -140,9 +140,9 @@ class Commands:
         """Show all licences, one a line."""
         return self._command("scontrol", "--local", "--oneliner", "show", "licenses")
 
-    def nodes(self) -> list[str]:
-        """List all nodes, one a line, with the GRES in use."""
-        return self._command("scontrol", "--all", "--local", "--details", "--oneliner", "show", "node")
+    def nodes(self, *names: str) -> list[str]:
+        """List all nodes, or these (folded), one a line, with the GRES in use."""
+        return self._command("scontrol", "--all", "--local", "--details", "--oneliner", "show", "node", *names)
 
     def partitions(self) -> list[str]:
         """List all partitions, one a line."""

@@ -53,10 +53,10 @@ class Questions:
         wanted = job_id(text)
         if wanted is None:
             raise NoSuchJob(f"{clean(text, limit=80)} is no id of a Slurm job", self._cluster, "8812, 8812_7 or 32+1")
-        found = choose(await self._show([wanted.ask]), wanted)
+        found = choose(await self.show([wanted.ask]), wanted)
         return found if found is not None else await self._recorded(wanted)
 
-    async def _show(self, ids: list[str]) -> list[Detail]:
+    async def show(self, ids: list[str]) -> list[Detail]:
         """Return what slurmctld knows of these jobs; nothing of those that it does not know."""
         nonce = commands.new_nonce()
         argv = self._client.commands.jobs(ids, nonce, self._fields)
@@ -66,7 +66,7 @@ class Questions:
             return []
         if lacking := frozenset(parse.unknown_fields(done.stderr)) & frozenset(self._fields):
             self._fields = tuple(name for name in self._fields if name not in lacking)
-            return await self._show(ids)
+            return await self.show(ids)
         return details(done.stdout, nonce, self._fields, self._reader)
 
     async def _recorded(self, wanted: JobId) -> Detail:
@@ -156,7 +156,7 @@ class Questions:
 
     async def _ask_dependencies(self, ids: list[str], around: Surroundings) -> None:
         try:
-            found = await self._show(ids)
+            found = await self.show(ids)
         except SourceError as error:
             around.missing["dependencies"] = str(error)
             return
