@@ -15,6 +15,7 @@ from console.actions.execute import Execution, Limits, Progress
 from console.actions.guard import stands_against
 from console.actions.journal import Journal, attempts, new_id
 from console.actions.policy import Person, Policy
+from console.actions.values import canonical
 from console.actions.verify import seen_job, seen_node, unmet
 from console.errors import NoSuchJob, SourceError, UsageError
 from console.model import Actor, Attempt, Draft, Interrupt, Job, Order, Plan, Seen, StepOutcome
@@ -126,7 +127,7 @@ class ActionDesk:
     def _orders(
         self, action: str, wanted: Mapping[str, Sequence[str]], reason: str | None, value: str | None
     ) -> tuple[Order, ...]:
-        by = self.around.person.user
+        by, value = self.around.person.user, canonical(action, value)
         return tuple(
             Order(action=action, cluster=cluster, names=tuple(dict.fromkeys(names)), reason=reason, value=value, by=by)
             for cluster, names in wanted.items()

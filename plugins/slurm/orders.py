@@ -19,7 +19,6 @@ MAX_REASON = 1000
 """slurmctld takes more, and every squeue and sinfo then carries it."""
 _OUT = frozenset({NodeState.DRAINING, NodeState.DRAINED})
 _ENDED = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED, JobState.TIMEOUT, JobState.PREEMPTED})
-_LIMIT = re.compile(r"(?:\d{1,5}-)?\d{1,6}(?::\d{1,2}){0,2}|UNLIMITED|INFINITE", re.ASCII | re.IGNORECASE)
 _AT_MOST = re.compile(r"%\d+(?=\])")
 
 Argv = Callable[..., tuple[str, ...]]
@@ -173,8 +172,8 @@ def _why(node: Node) -> str:
 def _value(order: Order) -> str:
     """Return the value of an order as scontrol takes it. UsageError for one that it would read as something else."""
     value = (order.value or "").strip()
-    if order.action == "timelimit" and not _LIMIT.fullmatch(value):
-        raise UsageError("is no time limit of Slurm", value or "nothing", "minutes, 12:00:00, 1-12:00:00 or UNLIMITED")
+    if order.action == "timelimit":
+        return value.upper() if not value.isdigit() else _clock(int(value))
     if order.action == "priority" and not (value.isascii() and value.isdigit() and int(value) < 2**32 - 1):
         raise UsageError("is no priority of Slurm", value or "nothing", "a whole number; 0 holds the job")
     if order.action == "move" and not re.fullmatch(r"[A-Za-z0-9_.,-]+", value):
@@ -182,9 +181,15 @@ def _value(order: Order) -> str:
     return value
 
 
+def _clock(seconds: int) -> str:
+    """Return a span as Slurm takes and shows it: D-HH:MM:SS."""
+    days, rest = divmod(seconds, 86400)
+    return f"{f'{days}-' if days else ''}{rest // 3600:02}:{rest % 3600 // 60:02}:{rest % 60:02}"
+
+
 def _old(action: str, job: Job) -> str | None:
     if action == "timelimit":
-        return None if job.time_limit_s is None else str(int(job.time_limit_s // 60))
+        return None if job.time_limit_s is None else _clock(int(job.time_limit_s))
     if action == "priority":
         return None if job.priority is None else str(job.priority)
     return job.queue
