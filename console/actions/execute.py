@@ -12,6 +12,7 @@ from console.actions.journal import Journal, JournalError
 from console.errors import Denied, QuarterdeckError
 from console.model import Actor, Entry, OutcomeState, Plan, Seen, Step, StepOutcome
 from console.plugin import Performer
+from console.text import clean
 
 FAN_OUT = 16
 _UNKNOWN = "interrupted: whether it happened is not known"
@@ -146,6 +147,9 @@ class Execution:
             self.stop()
             self._write_end(number, step, OutcomeState.FAILED, _UNKNOWN)
             raise
+        except Exception as error:  # noqa: BLE001 - a plugin's own fault costs its step, not the others
+            what = clean(f"the plugin broke ({type(error).__name__}: {error}): whether it happened is not known")
+            await self._end(number, step, OutcomeState.FAILED, what, "report it to whoever wrote the plugin")
         else:
             await self._end(number, step, OutcomeState.DONE)
         finally:
