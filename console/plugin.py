@@ -9,6 +9,7 @@ can do and nothing more.
     plugin.open(settings, site)    a backend: cheap, no I/O
     backend.inventory()            Inventory: nodes, queues, reservations
     backend.jobs()                 Queue: jobs
+    backend.finished(since)        Accounting: jobs that ended, and what they made of what they held
     backend.telemetry(attention)   Telemetry: samples that do not come from our own probe
     backend.explain(job_id)        Explainer: why a job waits or failed
     backend.log_streams(job_id)    Logs: which outputs a job has; open_log(stream) reads one
@@ -149,6 +150,20 @@ class Queue(Protocol):
 
     async def jobs(self) -> Records:
         """Return jobs: all of them (`complete=("jobs",)`) or only what changed. Raises SourceError."""
+
+
+@runtime_checkable
+class Accounting(Protocol):
+    """Lists jobs that have ended, from where that is kept."""
+
+    accounting_period_s: float
+
+    async def finished(self, since: float) -> Records:
+        """Return as `ended_jobs` what ended since a time (Unix seconds), with `Job.usage` where it is recorded.
+
+        Asked slowly, beside the budget of the lists: it is another service that answers. Raises SourceError;
+        Unsupported where nothing is kept.
+        """
 
 
 @runtime_checkable

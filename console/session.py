@@ -41,6 +41,8 @@ HEADLESS_VISIBLE = 64
 """Nodes that are probed without a screen although their telemetry is `visible`: as many as a screen shows."""
 HEADLESS_PERIOD_S = 1.0
 """Rates need two samples; a command that waits for both should not wait long."""
+HISTORY_S = 2.0
+"""How long a command waits for accounting when everything else has answered."""
 CLOSE_FEED_S = 1.0
 CLOSE_REST_S = 0.9
 BIG_BATCH = 256
@@ -201,7 +203,9 @@ class Session:
             if self._headless and targets and not self._attention.visible and len(targets) <= HEADLESS_VISIBLE:
                 self.attend(Attention(visible=tuple(targets)))
             if self._hub.settled and not self._applying:
-                return
+                deadline = min(deadline, loop.time() + HISTORY_S)
+                if self._hub.all_told:
+                    return
             await asyncio.sleep(SETTLE_STEP_S)
 
     async def close(self) -> None:
@@ -382,7 +386,13 @@ def _size(batch: Batch) -> int:
     records = batch.records
     if records is None:
         return 0
-    return len(records.nodes) + len(records.jobs) + 16 * len(records.samples) + len(records.gone_jobs)
+    return (
+        len(records.nodes)
+        + len(records.jobs)
+        + len(records.ended_jobs)
+        + 16 * len(records.samples)
+        + len(records.gone_jobs)
+    )
 
 
 def _asks_nobody(status: SourceStatus) -> bool:

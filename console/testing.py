@@ -37,6 +37,7 @@ from console.model import (
 )
 from console.plugin import (
     API_VERSION,
+    Accounting,
     Backend,
     CheckState,
     Explainer,
@@ -182,7 +183,8 @@ def check_records(records: Records, backend: Backend) -> None:
     assert records.requests >= 0
     for text in _strings(msgspec.to_builtins(records)):
         assert not any(ord(char) < 32 or 0x7F <= ord(char) < 0xA0 for char in text), ascii(text)
-    listed: list[Any] = [*records.nodes, *records.jobs, *records.queues, *records.reservations]
+    assert all(job.state.ended and job.ends_at is not None for job in records.ended_jobs)
+    listed: list[Any] = [*records.nodes, *records.jobs, *records.ended_jobs, *records.queues, *records.reservations]
     for record in listed:
         assert record.cluster == CLUSTER
 
@@ -192,6 +194,8 @@ def _questions(backend: Backend) -> Iterator[Callable[[], Awaitable[Records]]]:
         yield backend.inventory
     if isinstance(backend, Queue):
         yield backend.jobs
+    if isinstance(backend, Accounting):
+        yield lambda: backend.finished(time.time() - 86_400)
     if isinstance(backend, Telemetry):
         yield lambda: backend.telemetry(Attention())
 

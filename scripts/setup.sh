@@ -81,6 +81,7 @@ ray() {
 systems() {
     # program or file : Debian package
     local wanted="sshd:openssh-server ssh:openssh-client slurmctld:slurmctld slurmd:slurmd sinfo:slurm-client
+        slurmdbd:slurmdbd slurmrestd:slurmrestd mariadbd:mariadb-server-core mariadb:mariadb-client-core
         munged:munge tmux:tmux gcc:gcc ip:iproute2 free:procps zsh:zsh fish:fish htop:htop"
     local absent="" pair
     PATH=$PATH:/usr/sbin:/sbin
@@ -89,6 +90,7 @@ systems() {
     done
     [ -e /usr/include/stdio.h ] || absent="$absent libc6-dev"
     [ -e /usr/share/fonts/truetype/dejavu/DejaVuSansMono.ttf ] || absent="$absent fonts-dejavu-core"
+    dpkg -s slurm-wlm-mysql-plugin >/dev/null 2>&1 || absent="$absent slurm-wlm-mysql-plugin"
     # OpenPBS comes as an archive beside the checkout, or not at all; what it needs is listed there.
     local openpbs=${QD_TEST_OPENPBS:-../shared/real/openpbs}/apt.txt
     if [ -r "$openpbs" ]; then

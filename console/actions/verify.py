@@ -8,7 +8,7 @@ from types import MappingProxyType
 from console.model import Job, JobState, Node, NodeState, Order, Seen
 
 _OUT = frozenset({NodeState.DRAINING, NodeState.DRAINED, NodeState.MAINTENANCE})
-_ENDED = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED, JobState.TIMEOUT, JobState.PREEMPTED})
+_ENDED = frozenset(state for state in JobState if state.ended)
 _WAITS = frozenset({JobState.PENDING, JobState.HELD})
 
 _NODES: Mapping[str, frozenset[NodeState]] = MappingProxyType(

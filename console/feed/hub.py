@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Any
 
 from console.feed.base import Sink
+from console.feed.finished import Finished
 from console.feed.gate import Gate
 from console.feed.pace import Budget
 from console.feed.polled import PolledWorker
@@ -19,7 +20,7 @@ from console.feed.roster import Roster, Target
 from console.feed.status import CrashReport, SourceTracker
 from console.model import Attention, Records, SourceStatus, source_name
 from console.model.identity import Identity, NameRule
-from console.plugin import Announcer, Backend, Inventory, Queue, Telemetry
+from console.plugin import Accounting, Announcer, Backend, Inventory, Queue, Telemetry
 
 TICK_S = 1.0
 CLOSE_S = 1.0
@@ -96,6 +97,8 @@ class Hub:
         self._resumed_at = 0.0
         """Unix seconds; who was not asked before is not late."""
         self._polled: list[PolledWorker] = []
+        self._slow: list[PolledWorker] = []
+        """Of these, those that nobody waits for longer than a moment: accounting."""
         self._probes: dict[str, _Probed] = {}
         self._names: dict[str, str] = {}
         """Address to the one node whose source bears its name; two nodes may be reached by one address."""
@@ -146,10 +149,15 @@ class Hub:
         """Whether every source has answered or failed, the probes that are wanted now included."""
         return (
             bool(self._polled or not self._feedings)
-            and all(polled.tracker.answered for polled in self._polled)
+            and all(polled.tracker.answered for polled in self._polled if polled not in self._slow)
             and self._allotting is None
             and all(probed.worker.settled for probed in self._probes.values())
         )
+
+    @property
+    def all_told(self) -> bool:
+        """Whether those have answered too that nobody waits for long."""
+        return all(polled.tracker.answered for polled in self._slow)
 
     @property
     def targets(self) -> Mapping[str, Target]:
@@ -168,25 +176,43 @@ class Hub:
             capabilities.append(("jobs", backend.jobs_period_s, backend.jobs))
         if isinstance(backend, Telemetry):
             capabilities.append(("telemetry", backend.telemetry_period_s, partial(self._telemetry, backend)))
-        workers: list[PolledWorker] = []
-        for what, period_s, ask in capabilities:
-            name = source_name(backend.kind.value, backend.cluster, what)
-            status = SourceStatus(name=name, kind=backend.kind.value, cluster=backend.cluster, period_s=period_s)
-            worker = PolledWorker(
-                SourceTracker(status, self._sink, self._now, self._report),
-                ask,
-                period_s=period_s,
-                budget=budget,
-                askers=len(capabilities),
-                on_records=partial(self._listed, name, feeding.telemetry),
-            )
-            worker.set_refresh(self._refresh_s)
-            worker.pause(self._paused)
-            workers.append(worker)
-            self._keep(worker.run())
-        self._polled += workers
+        workers = [
+            self._start_polled(feeding, what, ask, period_s, budget, len(capabilities))
+            for what, period_s, ask in capabilities
+        ]
+        if isinstance(backend, Accounting):
+            period_s = backend.accounting_period_s
+            ask = Finished(backend, self._now).ask
+            # Another service than the one that lists answers, so it takes nothing of that one's budget.
+            self._slow.append(self._start_polled(feeding, "history", ask, period_s, Budget(None), 1))
         if isinstance(backend, Announcer):
             backend.announce(lambda: _wake(workers))
+
+    def _start_polled(
+        self,
+        feeding: Feeding,
+        what: str,
+        ask: Callable[[], Awaitable[Records]],
+        period_s: float,
+        budget: Budget,
+        askers: int,
+    ) -> PolledWorker:
+        backend = feeding.backend
+        name = source_name(backend.kind.value, backend.cluster, what)
+        status = SourceStatus(name=name, kind=backend.kind.value, cluster=backend.cluster, period_s=period_s)
+        worker = PolledWorker(
+            SourceTracker(status, self._sink, self._now, self._report),
+            ask,
+            period_s=period_s,
+            budget=budget,
+            askers=askers,
+            on_records=partial(self._listed, name, feeding.telemetry),
+        )
+        worker.set_refresh(self._refresh_s)
+        worker.pause(self._paused)
+        self._polled.append(worker)
+        self._keep(worker.run())
+        return worker
 
     async def _telemetry(self, backend: Telemetry) -> Records:
         return await backend.telemetry(self._attention)

@@ -144,6 +144,7 @@ class PolledWorker:
             latency_s=latency,
             requests_per_minute=self._meter.per_minute(now),
             detail=records.detail if records.detail is not None else self.tracker.status.detail,
+            facts=records.facts or self.tracker.status.facts,
         )
         self._on_records(records)
         return rest

@@ -25,6 +25,8 @@ class Records(Record, frozen=True):
     cluster: Cluster | None = None
     nodes: tuple[Node, ...] = ()
     jobs: tuple[Job, ...] = ()
+    ended_jobs: tuple[Job, ...] = ()
+    """Out of accounting: kept until the day is over, beside what the lists say."""
     queues: tuple[Queue, ...] = ()
     reservations: tuple[Reservation, ...] = ()
     samples: tuple[Sample, ...] = ()
@@ -36,6 +38,8 @@ class Records(Record, frozen=True):
     """How many requests to the backend this answer cost."""
     detail: str | None = None
     """How it was read, for the Sources screen."""
+    facts: dict[str, str] = {}
+    """How the service behind the source is doing, label to words, for the Sources screen; empty: as before."""
 
 
 class Batch(Record, frozen=True):

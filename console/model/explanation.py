@@ -27,6 +27,8 @@ class PriorityPart(Record, frozen=True):
     """As it counts in the sum."""
     share: float | None = None
     """The factor behind it before its weight, 0-1."""
+    note: str = ""
+    """Where it comes from: `5 of 15 shares of account lab, which used 80 %`."""
 
 
 class Limit(Record, frozen=True):

@@ -22,6 +22,14 @@ class JobState(enum.StrEnum):
     PREEMPTED = "preempted"
     UNKNOWN = "unknown"
 
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more comes of it."""
+        return self in _ENDED
+
+
+_ENDED = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED, JobState.TIMEOUT, JobState.PREEMPTED})
+
 
 class ArrayPart(Record, frozen=True):
     """What one record stands for when an array is folded into it."""

@@ -51,6 +51,8 @@ class SourceStatus(Record, frozen=True):
     bytes_per_s: float | None = None
     detail: str | None = None
     """How it is read: `squeue 24.11.5 through ssh://login1`, `python 3.9, nvml`."""
+    facts: dict[str, str] = {}
+    """How the service behind it is doing, label to words."""
 
 
 def source_name(kind: str, cluster: str, what: str) -> str:

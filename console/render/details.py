@@ -16,6 +16,7 @@ from console.render.lines import LABEL, age_line, columns, pair, paragraph, reas
 from console.render.scheduling import note, queue_lines
 from console.render.spark import sparkline
 from console.render.tables import fleet, jobs, network, sources, storage
+from console.render.usage import usage_lines
 from console.render.view import View
 from console.store import JobKey
 
@@ -123,7 +124,7 @@ def job_lines(row: jobs.JobRow, view: View, width: int) -> list[Line]:
         lines += paragraph(label, value, view, width)
     if job.exit_code is not None:
         lines.append(pair("exit code", str(job.exit_code), view))
-    return lines
+    return [*lines, *usage_lines(view, job)]
 
 
 def _owners(job: Job) -> tuple[tuple[str, str | None], ...]:
@@ -279,6 +280,8 @@ def source_lines(row: sources.SourceRow, view: View, width: int) -> list[Line]:
     lines += paragraph("error", source.error, view, width, "warn")
     lines += paragraph("what to do", source.hint, view, width, "info")
     lines += paragraph("how", source.detail, view, width)
+    for label, words in source.facts.items():
+        lines += paragraph(label, words, view, width)
     facts = [
         pair("kind", f"{source.kind}, cluster {source.cluster}", view),
         pair("since", units.clock(source.since, view.now, missing), view),

@@ -24,7 +24,7 @@ def explanation_sections(view: View, found: Explanation, width: int) -> list[Sec
         ("limits", _limits(view, found)),
         ("nodes that would fit", _fits(view, found, width)),
         ("waits for", _dependencies(view, found)),
-        ("priority", _priority(view, found)),
+        ("priority", _priority(view, found, width)),
         ("what happened", _events(view, found, width)),
         ("not known", reasons(found.missing, view, width)),
     )
@@ -112,12 +112,13 @@ def _dependencies(view: View, found: Explanation) -> list[Line]:
     return grid(rows, (14, 12, 14, 30), ("left", "left", "left", "left"), view)
 
 
-def _priority(view: View, found: Explanation) -> list[Line]:
+def _priority(view: View, found: Explanation, width: int) -> list[Line]:
     rows: list[Sequence[Cell]] = []
     for part in found.priority:
         share = "" if part.share is None else f"{part.share:.2f}"
-        rows.append([Cell(part.name, "label"), view.number(units.number(round(part.value))), Cell(share, "muted")])
-    return grid(rows, (14, 12, 6), ("left", "right", "right"), view)
+        value = view.number(units.number(round(part.value)))
+        rows.append([Cell(part.name, "label"), value, Cell(share, "muted"), Cell(part.note, "muted")])
+    return grid(rows, (14, 12, 6, max(width - 35, 0)), ("left", "right", "right", "left"), view)
 
 
 def _events(view: View, found: Explanation, width: int) -> list[Line]:

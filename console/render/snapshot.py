@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from console.model import (
     Accelerator,
     Cluster,
@@ -127,6 +129,7 @@ def source_json(status: SourceStatus, now: float) -> Json:
         "cpu_percent": _real(status.cpu_percent),
         "bytes_per_s": _real(status.bytes_per_s),
         "detail": status.detail,
+        "facts": {clean(label): clean(words) for label, words in status.facts.items()},
     }
     reasons = {
         "node": "it speaks for more than one node",
@@ -350,6 +353,8 @@ def job_json(view: View, job: Job) -> Json:
         "elapsed_s": _real(elapsed(JobRow(view, job))),
         "time_limit_s": _real(job.time_limit_s),
         "priority": job.priority,
+        "exit_code": job.exit_code,
+        "usage": None if job.usage is None else msgspec.structs.asdict(job.usage),
         "array": None
         if array is None
         else {
@@ -361,6 +366,8 @@ def job_json(view: View, job: Job) -> Json:
     }
     reasons = {
         "array": "it is no array",
+        "exit_code": "it has not ended" if not job.state.ended else "not said by the scheduler",
+        "usage": "it has not ended" if not job.state.ended else "not recorded by accounting",
         "reason": "none is given",
         "expected_start_at": "the scheduler gives no estimate" if waits else "it does not wait",
         **({"nodes": "it has not started", "started_at": "it has not started"} if waits else {}),

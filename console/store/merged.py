@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
@@ -16,8 +16,10 @@ class Merged(Generic[K, R]):
     that listed something first is shown; when it lets go, the next one's words are.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, choose: Callable[[Sequence[R]], R] | None = None) -> None:
+        """`choose`: which of several sources' words are shown; None: the first one's."""
         self.shown: dict[K, R] = {}
+        self._choose = choose
         self._tables: dict[str, dict[K, R]] = {}
 
     def table(self, source: str) -> dict[K, R]:
@@ -48,7 +50,8 @@ class Merged(Generic[K, R]):
         return changed
 
     def _show(self, key: K) -> bool:
-        record = next((table[key] for table in self._tables.values() if key in table), None)
+        found = [table[key] for table in self._tables.values() if key in table]
+        record = None if not found else found[0] if len(found) == 1 or not self._choose else self._choose(found)
         old = self.shown.get(key)
         if record is None:
             return self.shown.pop(key, None) is not None

@@ -196,8 +196,8 @@ class Store:
         complete = records.complete
         if records.nodes or records.gone_nodes or "nodes" in complete:
             yield from self._apply_nodes(source, records, seen)
-        if records.jobs or records.gone_jobs or "jobs" in complete:
-            for changed, nodes in self._jobs.apply(source, status.cluster, records):
+        if records.jobs or records.gone_jobs or records.ended_jobs or "jobs" in complete:
+            for changed, nodes in self._jobs.apply(source, status.cluster, records, status.observed_at or 0.0):
                 self._jobs_changed(changed, nodes, seen)
                 yield
         if records.queues or "queues" in complete:

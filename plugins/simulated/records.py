@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from console.model import ArrayPart, Job, JobState, Node, NodeState, Queue, Reservation
+from console.model import ArrayPart, Job, JobState, JobUsage, Node, NodeState, Queue, Reservation
 from plugins.simulated.layout import (
     CPUS,
     CPUS_PER_GPU,
@@ -136,6 +136,18 @@ def job_record(
         dependency=job.dependency if waits else None,
         work_dir=f"/home/{job.user}",
         exit_code=job.exit_code,
+        usage=_usage(job) if job.state.ended and started is not None else None,
+    )
+
+
+def _usage(job: SimJob) -> JobUsage:
+    """Return what accounting would have recorded: most jobs use what they hold, some do not."""
+    lot = job.number * 2654435761 % 1000 / 1000
+    used = 0.05 + 0.9 * min(1.0, 3 * lot)
+    return JobUsage(
+        cpu_percent=100 * used,
+        memory_peak_bytes=int(job.gpus * MEMORY_PER_GPU_BYTES * (0.1 + 0.8 * lot)),
+        accelerator_percent=100 * used if job.gpus else None,
     )
 
 

@@ -37,6 +37,7 @@ from plugins.slurm.orders import JOB_ACTIONS, NODE_ACTIONS
 from plugins.slurm.parse import Config, Controller, Counters, NodeReader, Place
 from plugins.slurm.questions import Questions
 from plugins.slurm.settings import SlurmSettings
+from plugins.slurm.weather import Weather
 
 PERIOD_S = 4.0
 """How often we look whether something changed: with one look for jobs and nodes together, 15 requests a minute.
@@ -79,6 +80,7 @@ class SlurmBackend:
     job_actions = JOB_ACTIONS
     inventory_period_s = PERIOD_S
     jobs_period_s = PERIOD_S
+    accounting_period_s = 60.0
 
     def __init__(self, settings: SlurmSettings, site: Site) -> None:
         self.cluster = site.cluster
@@ -99,6 +101,7 @@ class SlurmBackend:
         self._layout = Layout()
         self._fields: tuple[str, ...] = commands.MACHINE_FIELDS
         self._pulse: tuple[float, Counters] | None = None
+        self._weather = Weather()
         self._pulse_lock = asyncio.Lock()
         self._no_pulse_until: float | None = None
         self._listed: dict[Table, tuple[float, Counters | None, int]] = {}
@@ -151,8 +154,10 @@ class SlurmBackend:
     async def jobs(self) -> Records:
         """Return all jobs the first time and every ten minutes, else what changed. Raises SourceError."""
         now, counters, cost = await self._counters()
+        facts = self._weather.words
         if not self._wanted(Table.JOBS, now, counters, JOBS_MAX_AGE_S):
-            return Records(requests=cost + self.client.take_extra(), detail=self._detail("squeue", "jobs"))
+            extra = self.client.take_extra()
+            return Records(requests=cost + extra, detail=self._detail("squeue", "jobs"), facts=facts)
         nonce = commands.new_nonce()
         answer, price = await self._ask_queue(nonce)
         whole = self._whole_due(Table.JOBS, now)
@@ -164,7 +169,12 @@ class SlurmBackend:
             complete=("jobs",) if whole else (),
             requests=cost + price + self.client.take_extra(),
             detail=self._detail("squeue", "jobs"),
+            facts=facts,
         )
+
+    async def finished(self, since: float) -> Records:
+        """See `Accounting`."""
+        return await self._questions.finished(since)
 
     async def explain(self, job_id: str) -> Explanation:
         """See `Explainer`: one small request for the job, one or two for its priority, limits and dependencies."""
@@ -236,6 +246,7 @@ class SlurmBackend:
             try:
                 done = await self.client.ask(self._commands.diag())
                 counters = parse.counters(done.stdout)
+                self._weather.read(done.stdout, now)
             except (Denied, NoProgram, BadAnswer):
                 # Then everything is listed each time, at the pace that the budget allows. A slurmctld that refuses
                 # more than this, or a host without Slurm, shows in the listing that follows.

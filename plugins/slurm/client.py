@@ -20,7 +20,7 @@ PING_S = 2.5
 """A ping of a slurmctld that lives takes milliseconds; Slurm itself would wait ten seconds for a hung one."""
 
 
-PROGRAMS = ("squeue", "scontrol", "sdiag", "sprio", "sacct")
+PROGRAMS = ("squeue", "scontrol", "sdiag", "sprio", "sacct", "sshare")
 
 
 class Client:
@@ -65,10 +65,10 @@ class Client:
         self._suspect = self._closed = False
         return done
 
-    async def aside(self, argv: Sequence[str]) -> Completed:
+    async def aside(self, argv: Sequence[str], timeout_s: float = ASIDE_S) -> Completed:
         """Run a command whose failure says nothing about slurmctld. Raises SourceError when it does not run."""
         try:
-            done = await self.transport.run(argv, timeout_s=min(ASIDE_S, self._timeout_s))
+            done = await self.transport.run(argv, timeout_s=min(timeout_s, self._timeout_s))
         except Unsupported:
             raise failures.no_program(_program(argv), self.where) from None
         if done.exit_status in (126, 127):

@@ -54,6 +54,7 @@ PRIORITY_FACTORS = (
     *(("partition", "%P", "%p"), ("QOS", "%Q", "%q"), ("site", "%S", ""), ("nice", "%N", "")),
 )
 """Name, its letter for the weighted value, its letter for the value from 0 to 1."""
+SHARE_FIELDS = ("Account", "User", "RawShares", "NormShares", "EffectvUsage", "FairShare", "LevelFS")
 SEPARATOR = "\x1f"
 
 
@@ -70,6 +71,7 @@ PARTITIONS_COST = 1
 RESERVATIONS_COST = 1
 DIAG_COST = 1
 PRIORITY_COST = 1
+SHARES_COST = 1
 LIMITS_COST = 1
 LICENSES_COST = 1
 CONFIG_COST = 1
@@ -126,10 +128,21 @@ class Commands:
         how = ("--allocations", "--noheader", "--parsable", f"--delimiter={nonce}", "--allusers")
         return self._command("sacct", *how, "--jobs", job_id, "--format", ",".join(fields))
 
+    def ended(self, since: str, states: str, nonce: str, fields: Sequence[str]) -> list[str]:
+        """Show what ended since a time (in UTC), with steps; every field ends with the nonce. Asks slurmdbd."""
+        how = ("--noheader", "--parsable", f"--delimiter={nonce}", "--allusers", "--units=K")
+        words = ("--state", states, "--starttime", since, "--endtime", "now", "--format", ",".join(fields))
+        return [*self._env, "TZ=UTC", self.program("sacct"), *how, *words]
+
     def priority(self, job_id: str) -> list[str]:
         """Show the parts of a waiting job's priority, SEPARATOR between them, TRES at the end."""
         letters = ["%i", "%r", "%Y", *(letter for _, *two in PRIORITY_FACTORS for letter in two if letter), "%T"]
         return self._command("sprio", "--noheader", "--local", "--jobs", job_id, "--format", SEPARATOR.join(letters))
+
+    def shares(self, account: str, user: str) -> list[str]:
+        """Show the fair share of an account and one of its users, SHARE_FIELDS, one a line. Asks slurmctld."""
+        how = ("--long", "--noheader", "--parsable2", f"--accounts={account}", f"--users={user}")
+        return self._command("sshare", *how, "--format", ",".join(SHARE_FIELDS))
 
     def limits(self, owner: str, name: str) -> list[str]:
         """Show limits and usage of a QOS (`owner` QOS) or of an account and its users (Assoc), as slurmctld counts."""

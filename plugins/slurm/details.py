@@ -106,12 +106,14 @@ def history(
 ) -> list[Detail]:
     """Return the jobs that sacct tells about."""
     return [
-        _recorded(dict(zip(fields, row, strict=True)), cluster, gres_names)
+        recorded(dict(zip(fields, row, strict=True)), cluster, gres_names)
         for row in rows(answer, nonce, len(fields), "sacct")
     ]
 
 
-def _recorded(value: Mapping[str, str], cluster: str, gres_names: tuple[str, ...]) -> Detail:
+def recorded(value: Mapping[str, str], cluster: str, gres_names: tuple[str, ...]) -> Detail:
+    """Return one job as a row of sacct has it, by HISTORY_FIELDS."""
+
     def word(name: str) -> str | None:
         text = value.get(name, "")
         return None if text in gres.NOTHING or text == "Unknown" else clean(text, limit=512)

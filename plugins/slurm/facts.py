@@ -10,7 +10,7 @@ from console.model import Job, Limit, PriorityPart, Queue, Reservation
 from console.text import clean
 from console.transport.base import Completed
 from plugins.slurm import gres
-from plugins.slurm.commands import PRIORITY_FACTORS, SEPARATOR
+from plugins.slurm.commands import PRIORITY_FACTORS, SEPARATOR, SHARE_FIELDS
 from plugins.slurm.failures import words
 
 
@@ -63,6 +63,26 @@ def _float(text: str) -> float | None:
     except ValueError:
         return None
     return value if value == value and abs(value) < 1e18 else None  # noqa: PLR0124 - NaN is no number
+
+
+# ---- fair share
+
+
+def share_note(done: Completed, account: str, user: str) -> str:
+    """Return in words what fair share an account gives one of its users, out of `Commands.shares`; empty: unknown."""
+    for line in done.stdout.decode("utf-8", "replace").splitlines():
+        row = [word.strip() for word in line.split("|")]
+        if len(row) == len(SHARE_FIELDS) and row[0] == account and row[1] == user:
+            value = dict(zip(SHARE_FIELDS, row, strict=True))
+            norm, used = _float(value["NormShares"]), _float(value["EffectvUsage"])
+            if norm is None or used is None:
+                return ""
+            of = f"{user} may have {100 * norm:.0f} % and used {100 * used:.0f} %"
+            level = _float(value["LevelFS"])
+            return f"of account {clean(account, limit=64)} {clean(of)}" + (
+                "" if level is None else f", level {level:.2f}"
+            )
+    return ""
 
 
 # ---- licences

@@ -18,7 +18,6 @@ JOB_ACTIONS = frozenset(
 MAX_REASON = 1000
 """slurmctld takes more, and every squeue and sinfo then carries it."""
 _OUT = frozenset({NodeState.DRAINING, NodeState.DRAINED})
-_ENDED = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED, JobState.TIMEOUT, JobState.PREEMPTED})
 _AT_MOST = re.compile(r"%\d+(?=\])")
 
 Argv = Callable[..., tuple[str, ...]]
@@ -197,7 +196,7 @@ def _old(action: str, job: Job) -> str | None:
 
 def _nothing_to_do(action: str, job: Job) -> str | None:
     """Return why Slurm would refuse, or do nothing; None: it can be asked."""
-    if job.state in _ENDED and action != "requeue":
+    if job.state.ended and action != "requeue":
         return f"has ended already ({job.scheduler_state or job.state})"
     if action == "hold" and job.state is JobState.HELD:
         return "is held already"

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Iterable
 
-from console.errors import NoSuchFile, NoSuchJob, SourceError, Unreachable, Unsupported
-from console.model import Explanation, LogStream
+import msgspec
+
+from console.errors import Denied, NoSuchFile, NoSuchJob, SourceError, Unreachable, Unsupported
+from console.model import Explanation, Job, LogStream, Records
 from console.plugin import LogReader, Site
 from console.slices import sliced
 from console.text import clean
 from console.transport.base import Completed, Transport
 from console.transport.files import find_file
-from plugins.slurm import commands, facts, outputs, parse, queueing, usage
+from plugins.slurm import accounting, commands, facts, outputs, parse, queueing, usage
 from plugins.slurm.client import Client
 from plugins.slurm.commands import HISTORY_FIELDS, OUTPUT_FIELDS
 from plugins.slurm.details import FIELDS, Detail, JobId, choose, details, history, job_id
@@ -27,6 +29,9 @@ MOST_DEPENDENCIES = 50
 _NOT_KNOWN = b"Invalid job id"
 _BAD_FIELD = b"Invalid job format"
 _DATABASE = "is slurmdbd up? sacctmgr ping tells"
+ACCOUNTING_S = 30.0
+"""How long a database may take to list a day."""
+_FAIR_SHARE = "fair share"
 _FORGOTTEN = "it is forgotten some minutes after its end (MinJobAge)"
 
 
@@ -93,6 +98,24 @@ class Questions:
             raise NoSuchJob(f"{what}, and accounting has none", self._cluster, "qd jobs lists what there is")
         return detail
 
+    async def finished(self, since: float) -> Records:
+        """Return what ended since a time. Raises Unsupported where no accounting is kept, SourceError."""
+        nonce = commands.new_nonce()
+        argv = self._client.commands.ended(accounting.clock(since), accounting.ENDED, nonce, accounting.FIELDS)
+        done = await self._client.aside(argv, ACCOUNTING_S)
+        if done.exit_status != 0:
+            said = facts.said(done)
+            if "disabled" in said:
+                what = "this cluster keeps no accounting (AccountingStorageType)"
+                raise Unsupported(what, self._client.where, "ended jobs are shown while slurmctld remembers them")
+            if "permission" in said.lower():
+                raise Denied(
+                    f"slurmdbd does not show this to this user: {said}", self._client.where, "ask its operators"
+                )
+            raise Unreachable(f"accounting gives no answer: {said}", self._client.where, _DATABASE)
+        jobs = await sliced(accounting.ended(done.stdout, nonce, self._cluster, self._settings.gres))
+        return Records(ended_jobs=jobs, detail="sacct, what ended today")
+
     # ---- why it waits
 
     async def explain(self, text: str, layout: facts.Layout) -> Explanation:
@@ -132,6 +155,21 @@ class Questions:
             around.priority, why = facts.priority(done, detail.job.queue)
             if why is not None:
                 around.missing["priority"] = why
+            if any(part.name == _FAIR_SHARE for part in around.priority):
+                await self._ask_share(detail.job, around)
+
+    async def _ask_share(self, job: Job, around: Surroundings) -> None:
+        if not job.account or not job.user:
+            return
+        try:
+            done = await self._client.aside(self._client.commands.shares(job.account, job.user))
+        except SourceError:
+            return  # it only says where a number comes from that is shown anyway
+        self._client.charge(commands.SHARES_COST)
+        note = facts.share_note(done, job.account, job.user)
+        around.priority = tuple(
+            msgspec.structs.replace(part, note=note) if part.name == _FAIR_SHARE else part for part in around.priority
+        )
 
     async def _ask_limits(self, detail: Detail, around: Surroundings) -> None:
         job = detail.job

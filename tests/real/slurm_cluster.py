@@ -60,7 +60,7 @@ SelectTypeParameters=CR_Core_Memory
 SchedulerType=sched/backfill
 SchedulerParameters=batch_sched_delay=0,sched_interval=1,sched_min_interval=0,bf_interval=2
 PriorityType=priority/basic
-AccountingStorageType=accounting_storage/none
+AccountingStorageType=accounting_storage/{accounting}
 GresTypes=gpu
 ReturnToService=1
 SlurmctldTimeout=10
@@ -79,6 +79,13 @@ PartitionName=gpu Nodes={gpu_nodes} Default=YES MaxTime=24:00:00 DefaultTime=1:0
 {debug}
 """
 """SlurmdTimeout is long enough for a machine that is busy with other tests."""
+
+
+def missing_accounting() -> str | None:
+    """Return that accounting is not installed here; None when it is."""
+    wanted = ("slurmdbd", "mariadbd", "mariadb", "mariadb-install-db", "sacct")
+    gone = [program for program in wanted if _find(program) is None]
+    return f"Slurm accounting is not installed: {', '.join(gone)}" if gone else None
 
 
 def missing() -> str | None:
@@ -117,17 +124,92 @@ def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None
         time.sleep(0.05)
 
 
+class Database:
+    """The MariaDB behind a slurmdbd, small and without a network but loopback."""
+
+    def __init__(self, base: Path) -> None:
+        self._base = base
+        self._socket = base / "run" / "mysql.sock"
+        self._port = 0
+
+    def write(self, user: str) -> str:
+        """Write slurmdbd.conf; return the lines that slurm.conf needs."""
+        self._port, dbd_port = free_ports(2)
+        conf = self._base / "etc" / "slurmdbd.conf"
+        conf.write_text(
+            f"AuthType=auth/munge\nAuthInfo=socket={self._base}/run/munge.socket\nDbdHost=localhost\n"
+            f"DbdAddr=127.0.0.1\nDbdPort={dbd_port}\nSlurmUser={user}\nDebugLevel=info\n"
+            f"LogFile={self._base}/log/slurmdbd.log\nPidFile={self._base}/run/slurmdbd.pid\n"
+            "StorageType=accounting_storage/mysql\nStorageHost=127.0.0.1\n"
+            f"StoragePort={self._port}\nStorageUser=slurm\nStoragePass=slurm\nStorageLoc=slurm_acct\n"
+        )
+        conf.chmod(0o600)
+        return (
+            f"AccountingStorageHost=127.0.0.1\nAccountingStoragePort={dbd_port}\n"
+            f"AccountingStoragePass={self._base}/run/munge.socket\nAccountingStorageTRES=gres/gpu\n"
+        )
+
+    def install(self) -> None:
+        """Make the empty database."""
+        data = self._base / "mysql"
+        if not (data / "mysql").is_dir():
+            script = _find("mariadb-install-db") or "mariadb-install-db"
+            words = ("--skip-test-db", "--auth-root-authentication-method=socket", f"--user={_user()}")
+            subprocess.run(
+                [script, "--no-defaults", f"--datadir={data}", *words], check=True, capture_output=True, timeout=60
+            )
+
+    def argv(self) -> list[str]:
+        """Return how it is started."""
+        return [
+            _find("mariadbd") or "mariadbd", "--no-defaults", f"--datadir={self._base}/mysql",
+            f"--socket={self._socket}", "--bind-address=127.0.0.1", f"--port={self._port}", f"--user={_user()}",
+            "--skip-name-resolve", "--innodb-buffer-pool-size=64M", "--innodb-log-file-size=32M",
+            "--innodb-flush-log-at-trx-commit=0", "--innodb-lock-wait-timeout=900", "--max-allowed-packet=16M",
+        ]  # fmt: skip
+
+    def ready(self) -> bool:
+        """Whether it answers."""
+        return self._sql("select 1").returncode == 0
+
+    def grant(self) -> None:
+        """Make the database of slurmdbd and its user."""
+        done = self._sql(
+            "create database if not exists slurm_acct;"
+            "create user if not exists 'slurm'@'127.0.0.1' identified by 'slurm';"
+            "grant all on slurm_acct.* to 'slurm'@'127.0.0.1';"
+        )
+        assert done.returncode == 0, done.stderr
+
+    def _sql(self, text: str) -> subprocess.CompletedProcess[str]:
+        argv = ["mariadb", "--no-defaults", f"--socket={self._socket}", "-u", _user(), "-e", text]
+        return subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
+
+
 class SlurmCluster:
     """One cluster. A context manager; `start` and `stop` may be called again."""
 
-    def __init__(self, base: Path, *, nodes: int = 4, name: str = "lab", extra: str = "", backup: bool = False) -> None:
-        """`extra`: further lines of slurm.conf. `backup`: a second controller, ready to take over."""
+    def __init__(
+        self,
+        base: Path,
+        *,
+        nodes: int = 4,
+        name: str = "lab",
+        extra: str = "",
+        backup: bool = False,
+        accounting: bool = False,
+    ) -> None:
+        """`extra`: further lines of slurm.conf. `backup`: a second controller, ready to take over.
+
+        `accounting`: a slurmdbd with a MariaDB behind it; jobs then need the associations that `start` makes.
+        """
         self.base = base
         self.name = name
         self.nodes = tuple(f"n{index + 1}" for index in range(nodes))
         self.conf = base / "etc" / "slurm.conf"
         self._extra = extra
         self._backup = backup
+        self.database = Database(base) if accounting else None
         self._children: dict[str, subprocess.Popen[bytes]] = {}
 
     # ---- life
@@ -164,6 +246,8 @@ class SlurmCluster:
             _link(self.base / "dev" / f"nvidia{index}", "/dev/null")
         self._write()
         self.start_munged()
+        if self.database is not None:
+            self.start_accounting()
         self.start_ctld()
         for node in self.nodes:
             self.start_node(node)
@@ -175,6 +259,9 @@ class SlurmCluster:
     def _write(self) -> None:
         """Write the configuration files."""
         ports = free_ports(len(self.nodes) + 2)
+        extra = self._extra
+        if self.database is not None:
+            extra += "\n" + self.database.write(_user())
         lines, gres = [], []
         for node, port in zip(self.nodes, ports[2:], strict=True):
             kind, gpus = {"n3": ("h100", 8), "n4": ("", 0)}.get(node, ("a100", 4))
@@ -189,12 +276,13 @@ class SlurmCluster:
             hosts = f"SlurmctldHost=primary(127.0.0.2)\nSlurmctldHost={socket.gethostname()}(127.0.0.1)"
         conf = _CONF.format(
             name=self.name,
+            accounting="none" if self.database is None else "slurmdbd",
             base=self.base,
             user=_user(),
             hosts=hosts,
             ctld_port=ports[0],
             slurmd_port=ports[1],
-            extra=self._extra,
+            extra=extra,
             nodes="\n".join(lines),
             gpu_nodes=",".join(node for node in self.nodes if node != "n4"),
             debug="PartitionName=debug Nodes=n4 MaxTime=1:00:00 State=UP" if "n4" in self.nodes else "",
@@ -220,7 +308,7 @@ class SlurmCluster:
         for pid in self._leftovers():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        for name in ("slurmctld", "munged"):
+        for name in ("slurmctld", "slurmdbd", "mariadbd", "munged"):
             self._signal(name, signal.SIGCONT)
             self._signal(name, signal.SIGTERM)
             self._reap(name)
@@ -240,6 +328,25 @@ class SlurmCluster:
             "--force",
         )
         wait_until(where.exists, 10, "munged listens")
+
+    def start_accounting(self) -> None:
+        """Start MariaDB and slurmdbd, wait until it answers, and let this user and everybody in account `lab` submit."""
+        assert self.database is not None
+        self.database.install()
+        self._spawn("mariadbd", *self.database.argv())
+        wait_until(self.database.ready, START_S, "MariaDB answers")
+        self.database.grant()
+        self.start_slurmdbd()
+        wait_until(
+            lambda: self.run("sacctmgr", "-n", "show", "cluster", check=False).returncode == 0, START_S, "slurmdbd"
+        )
+        self.run("sacctmgr", "-i", "add", "cluster", self.name, check=False)
+        self.run("sacctmgr", "-i", "add", "account", "lab", "Fairshare=10", check=False)
+        self.run("sacctmgr", "-i", "add", "user", _user(), "account=lab", "Fairshare=5", check=False)
+
+    def start_slurmdbd(self) -> None:
+        """Start slurmdbd alone."""
+        self._spawn("slurmdbd", _find("slurmdbd") or "slurmdbd", "-D")
 
     def start_ctld(self, *arguments: str) -> None:
         """Start slurmctld and wait until it answers a ping."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -12,7 +14,9 @@ from console.model import (
     ClusterKind,
     Finding,
     Host,
+    Job,
     JobState,
+    JobUsage,
     LinkKind,
     Mount,
     MountState,
@@ -25,6 +29,7 @@ from console.model import (
 )
 from console.model.identity import Identity, short_host
 from console.store import Changes, Store
+from console.store.jobs import MOST_KEPT
 from tests.unit.records import batch, gpu, job, listing, measured, node, port, probe, queue, sample, status
 
 SLURM = status("slurm:lab/nodes")
@@ -454,3 +459,55 @@ def test_records_without_samples_change_no_totals_of_power() -> None:
     store.apply(Batch(status=SLURM, records=Records()))
     assert store.totals.measured == 0
     assert store.sources[SLURM.name] == SLURM
+
+
+# ---- what ended today
+
+NOON = 1_790_000_000.0
+
+
+def ended_at(store: Store, now: float, source: str = "slurm:lab/jobs", **records: object) -> None:
+    store.apply(Batch(status=status(source, observed_at=now), records=Records(**records)))  # type: ignore[arg-type]
+
+
+def done(job_id: str, ends_at: float = NOON, **fields: Any) -> Job:
+    return job(job_id, **{"state": JobState.COMPLETED, "ends_at": ends_at, **fields})
+
+
+def test_a_job_that_was_seen_to_end_stays_until_midnight() -> None:
+    store = Store()
+    ended_at(store, NOON, jobs=(done("1"), job("2", node_names=("n1",))), complete=("jobs",))
+    ended_at(store, NOON + 10, jobs=(), complete=("jobs",))
+    assert list(store.jobs) == [("lab", "1")]
+    assert store.totals.job_states[JobState.COMPLETED] == 1
+    ended_at(store, NOON + 86_400, jobs=(), complete=("jobs",))
+    assert store.jobs == {}
+    assert +store.totals.job_states == {}
+
+
+def test_accounting_tells_of_jobs_that_nobody_lists_and_knows_more_of_others() -> None:
+    store = Store()
+    usage = JobUsage(cpu_percent=12.0)
+    ended_at(store, NOON, jobs=(done("1"), job("3")), complete=("jobs",))
+    told = (done("1", usage=usage), done("2", usage=usage), done("3", usage=usage))
+    ended_at(store, NOON, "slurm:lab/history", ended_jobs=told)
+    assert store.jobs["lab", "1"].usage == store.jobs["lab", "2"].usage == usage
+    assert store.jobs["lab", "3"].state is JobState.PENDING  # requeued under its number: what lives is shown
+    ended_at(store, NOON, gone_jobs=("1",))
+    assert store.jobs["lab", "1"].usage == usage
+
+
+def test_of_too_many_ended_jobs_the_newest_stay() -> None:
+    store = Store()
+    many = tuple(done(str(number), NOON + number / 100) for number in range(MOST_KEPT + MOST_KEPT // 10 + 1))
+    ended_at(store, NOON, "slurm:lab/history", ended_jobs=many)
+    ended_at(store, NOON, "slurm:lab/history", ended_jobs=(many[-1],))
+    assert len(store.jobs) == MOST_KEPT
+    assert ("lab", "0") not in store.jobs
+
+
+def test_what_ended_yesterday_or_has_no_end_is_not_kept() -> None:
+    store = Store()
+    ended_at(store, NOON, jobs=())
+    ended_at(store, NOON, ended_jobs=(done("1", NOON - 2 * 86_400), job("2", state=JobState.FAILED)))
+    assert store.jobs == {}

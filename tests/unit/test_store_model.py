@@ -145,7 +145,9 @@ class StoreMachine(RuleBasedStateMachine):
         shown: dict[tuple[str, str], Job] = {}
         for table in self.queued.values():
             for job in table.values():
-                shown.setdefault(("lab", job.id), job)
+                known = shown.setdefault(("lab", job.id), job)
+                if known.state.ended and not job.state.ended:
+                    shown["lab", job.id] = job  # what lives is shown before what somebody else saw end
         return shown
 
     def jobs_on(self, name: str) -> set[tuple[str, str]]:

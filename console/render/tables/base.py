@@ -55,6 +55,8 @@ class Column(Generic[R]):
     """Other names that a filter may call it by."""
     own_age: bool = False
     """Its cells say themselves when they are old: they do not come from the source that lists the row."""
+    loud: bool = False
+    """It keeps its style in a row that is over."""
 
     def sort(self, row: R) -> Value:
         """Return the key of this row: a float or a str, the same type in every row; None sorts last."""
@@ -100,6 +102,8 @@ class Table(Generic[R]):
     """What an empty table says."""
     old_words: Callable[[R], bool] | None = None
     """Whether the source that lists the row does not answer now, so that its words are old ones; None: never."""
+    over: Callable[[R], bool] | None = None
+    """Whether nothing more comes of the row, so that it is dimmed; None: never."""
     lists: str | None = None
     """What the sources of its rows list, as the end of their names has it: `nodes`, `jobs`."""
     by_id: Mapping[str, Column[R]] = field(init=False, repr=False, compare=False)
@@ -114,9 +118,11 @@ class Table(Generic[R]):
         object.__setattr__(self, "by_id", names)
 
     def cells(self, row: R, columns: Iterable[Column[R]]) -> list[Cell]:
-        """Return the cells of a row; the old words of a silent source are `stale`."""
+        """Return the cells of a row; the old words of a silent source are `stale`, what is over is dimmed."""
         if self.old_words is None or not self.old_words(row):
-            return [column.cell(row) for column in columns]
+            if self.over is None or not self.over(row):
+                return [column.cell(row) for column in columns]
+            return [column.cell(row) if column.loud else Cell(column.cell(row).text, "muted") for column in columns]
         return [column.cell(row) if column.own_age else Cell(column.cell(row).text, "stale") for column in columns]
 
     def column(self, name: str) -> Column[R]:

@@ -15,7 +15,6 @@ from console.render.view import View
 from console.store import Changes, NodeView, Store
 
 _ACTIVE = (JobState.RUNNING, JobState.COMPLETING, JobState.SUSPENDED)
-_ENDED = (JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED, JobState.TIMEOUT, JobState.PREEMPTED)
 
 
 @dataclass(slots=True)
@@ -47,7 +46,7 @@ def elapsed(row: JobRow) -> float | None:
     job = row.job
     if job.started_at is None or job.state in (JobState.PENDING, JobState.HELD):
         return None
-    if job.state in _ENDED:
+    if job.state.ended:
         return None if job.ends_at is None else max(job.ends_at - job.started_at, 0.0)
     return max(row.view.now - job.started_at, 0.0)
 
@@ -105,6 +104,11 @@ def _all_nodes(row: JobRow) -> Iterator[NodeView]:
 def utilization(row: JobRow) -> float | None:
     """Mean utilisation of all GPUs of its nodes, percent; asked for visible rows only on large jobs."""
     return nodes.mean(gpu.utilization_percent for node in job_nodes(row) for gpu in nodes.accelerators(node))
+
+
+def cpu_used(row: JobRow) -> float | None:
+    """CPU time used of the CPU time held, percent; known of ended jobs, from accounting."""
+    return None if row.job.usage is None else row.job.usage.cpu_percent
 
 
 def _state(row: JobRow) -> Cell:
@@ -184,7 +188,7 @@ COLUMNS: tuple[Column[JobRow], ...] = (
     ),
     Column(
         "state", "STATE", 12, _state, lambda row: row.job.state.value, "running, pending, held, …", 2,
-        order=lambda row: JOB_SIGNS[row.job.state].rank, min_width=10,
+        order=lambda row: JOB_SIGNS[row.job.state].rank, min_width=10, loud=True,
     ),
     Column(
         "gpus", "GPUS", 5, _gpus, lambda row: row.job.accelerators, "GPUs that it holds, or asks for", 5,
@@ -266,6 +270,11 @@ COLUMNS: tuple[Column[JobRow], ...] = (
         lambda row: row.job.scheduler_state, "the state as the scheduler says it", 23, max_width=22,
         names=("scheduler_state",),
     ),
+    Column(
+        "efficiency", "EFF%", 4, lambda row: row.view.number(units.percent(cpu_used(row), row.view.missing)),
+        cpu_used, "CPU time used of the CPU time held, once it has ended", 24, align="right",
+        unit="percent", names=("eff",),
+    ),
 )
 # fmt: on
 
@@ -290,5 +299,6 @@ TABLE: Table[JobRow] = Table(
     default_sort=("state", True),
     empty="no jobs",
     old_words=_old_words,
+    over=lambda row: row.job.state.ended,
     lists="jobs",
 )
