@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable
 
-from console.errors import BadAnswer, Denied, NoSuchFile, SourceError
+from console.errors import BadAnswer, Denied, NoSuchFile, SourceError, Unsupported
 from console.model import LogChunk
 from console.text import clean
-from console.transport.base import Transport
+from console.transport.base import Completed, Transport
 
 TIMEOUT_S = 10.0
 FOLLOW_BYTES = 1 << 20
@@ -20,11 +20,16 @@ FOLLOW_BYTES = 1 << 20
 FOLLOW_FAST_S, FOLLOW_SLOW_S = 0.5, 4.0
 """How long to rest after a look that brought something, and at most after looks that did not."""
 
-_ABSENT, _FORBIDDEN, _NO_FILE = 44, 45, 46
-_SCRIPT = f"""
+SEARCH_TIMEOUT_S = 60.0
+_BLOCK = 1 << 20
+
+_ABSENT, _FORBIDDEN, _NO_FILE, _NO_SEARCH = 44, 45, 46, 47
+_CHECK = f"""
 [ -e "$1" ] || {{ ls -d -- "$1" 2>&1 >/dev/null | grep -q ermission && exit {_FORBIDDEN}; exit {_ABSENT}; }}
 [ -f "$1" ] || exit {_NO_FILE}
 [ -r "$1" ] || exit {_FORBIDDEN}
+"""
+_SCRIPT = f"""{_CHECK}
 f=$1 o=$2 n=$3
 set -- $(stat -L -c '%s %d:%i' -- "$f") || exit 1
 [ "$o" -ge 0 ] || o=$(($1 + o))
@@ -32,6 +37,12 @@ set -- $(stat -L -c '%s %d:%i' -- "$f") || exit 1
 echo "$1 $2 $o"
 [ "$o" -ge "$1" ] || [ "$n" -eq 0 ] || tail -c +$((o + 1)) -- "$f" | head -c "$n"
 """
+_SEARCH = f"""{_CHECK}
+echo x | grep -obiaF -e x >/dev/null 2>&1 || exit {_NO_SEARCH}
+dd if="$1" bs={_BLOCK} skip="$2" count="$3" 2>/dev/null | grep -obiaF -e "$4" | cut -d: -f1 | awk -v b="$5" -v e="$6" '
+$1 >= b && $1 < e {{ last = $1 }} END {{ print last }}'
+"""
+"""Whole blocks, for only so does every `dd` read them fast; grep's offsets count from the first of them."""
 
 
 class FileReader:
@@ -70,26 +81,50 @@ class FileReader:
             if len(chunk.data) < FOLLOW_BYTES:
                 await asyncio.sleep(rest)
 
+    async def search(self, words: bytes, begin: int, end: int) -> int | None:
+        """Return the byte of the last place in [begin, end) at which words begin, ASCII in upper or lower case.
+
+        The machine of the file does it, with `grep`. Raises SourceError; Unsupported where its grep tells no offsets.
+        """
+        first = begin // _BLOCK
+        count = -(-(end + len(words)) // _BLOCK) - first
+        base = first * _BLOCK
+        numbers = (first, count, words.decode("utf-8", "surrogateescape"), begin - base, end - base)
+        argv = ["sh", "-c", _SEARCH, "sh", self.path, *map(str, numbers)]
+        done = await self._transport.run(argv, timeout_s=SEARCH_TIMEOUT_S, env={"LC_ALL": "C"}, limit_bytes=4096)
+        self._check(done)
+        found = done.stdout.strip()
+        if done.exit_status != 0 or not (found.isdigit() or not found):
+            raise Unsupported("its grep cannot search in pieces", self._where, "the file is read here instead")
+        return base + int(found) if found else None
+
     async def close(self) -> None:
         """Nothing is held open."""
+
+    @property
+    def _where(self) -> str:
+        return f"{self._transport.name}:{clean(self.path)}"
+
+    def _check(self, done: Completed) -> None:
+        """Raise what it means that there is no file to read."""
+        if done.exit_status == _ABSENT:
+            raise NoSuchFile("there is no such file", self._where)
+        if done.exit_status == _FORBIDDEN:
+            raise Denied("permission denied", self._where, "its owner and the administrators may read it")
+        if done.exit_status == _NO_FILE:
+            raise NoSuchFile("this is no regular file", self._where)
 
     async def _piece(self, offset: int, limit_bytes: int) -> tuple[int, LogChunk]:
         """Return the size of the file and a piece of it; a negative offset counts from its end."""
         argv = ["sh", "-c", _SCRIPT, "sh", self.path, str(offset), str(limit_bytes)]
         limit = limit_bytes + 4096
         done = await self._transport.run(argv, timeout_s=TIMEOUT_S, env={"LC_ALL": "C"}, limit_bytes=limit)
-        where = f"{self._transport.name}:{clean(self.path)}"
-        if done.exit_status == _ABSENT:
-            raise NoSuchFile("there is no such file", where)
-        if done.exit_status == _FORBIDDEN:
-            raise Denied("permission denied", where, "its owner and the administrators may read it")
-        if done.exit_status == _NO_FILE:
-            raise NoSuchFile("this is no regular file", where)
+        self._check(done)
         head, newline, data = done.stdout.partition(b"\n")
         words = head.split()
         if done.exit_status != 0 or not newline or len(words) != 3 or not (words[0].isdigit() and words[2].isdigit()):
             said = clean(done.stderr.decode("utf-8", "replace").strip(), limit=200)
-            raise BadAnswer(f"it cannot be read{f': {said}' if said else ''}", where, "look at it there by hand")
+            raise BadAnswer(f"it cannot be read{f': {said}' if said else ''}", self._where, "look at it there by hand")
         self._identity = words[1]
         return int(words[0]), LogChunk(data=data, start=int(words[2]))
 
