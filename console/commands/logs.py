@@ -147,7 +147,7 @@ async def _print_part(reader: LogReader, writer: _Writer, begin: int, end: int) 
 
 
 async def _print_since(reader: LogReader, writer: _Writer, since: Moment) -> LogChunk:
-    """Print what was written from a time on; return what `follow` goes on after. NoSuchFile when no line says a time."""
+    """Print what was written from a time on; return what `follow` goes on after. NoSuchFile: no line says a time."""
     from console.errors import NoSuchFile
     from console.logs import seek
     from console.model import LogChunk

@@ -141,7 +141,8 @@ def _extended(own: list[int], fields: list[str]) -> str | None:
         # 38:2:SPACE:R:G:B, and without the colour space as many write it.
         own = [2, *own[2:5]] if own[0] == 2 and len(own) >= 5 else own
     else:
-        count = {"5": 2, "2": 4}.get(fields[0] if fields else "", 0)
+        # After what is not known nobody can say where the next code begins.
+        count = {"5": 2, "2": 4}.get(fields[0] if fields else "", len(fields))
         own = [int(field) if field.isdigit() and len(field) < 4 else 256 for field in fields[:count]]
         del fields[:count]
     wanted = {5: 2, 2: 4}.get(own[0] if own else 0)

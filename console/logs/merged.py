@@ -87,7 +87,7 @@ class MergedLog:
                 left -= chunk is None
                 if data:
                     yield LogChunk(data=data)
-            if len(self.failures) >= len(self._parts) > 0:
+            if all(number in self.failures for number in self.numbers):
                 raise next(reversed(self.failures.values()))
         finally:
             for task in tasks:

@@ -20,6 +20,10 @@ FOLLOW_BYTES = 1 << 20
 FOLLOW_FAST_S, FOLLOW_SLOW_S = 0.5, 4.0
 """How long to rest after a look that brought something, and at most after looks that did not."""
 
+GONE_S = 5.0
+"""So long a file that is followed may be gone before that is said."""
+_WITNESS_BYTES = 64
+"""What was read last is compared: a file that was truncated and has grown past its old end since is another one."""
 SEARCH_TIMEOUT_S = 60.0
 _BLOCK = 1 << 20
 
@@ -68,18 +72,38 @@ class FileReader:
     async def follow(self, after: LogChunk) -> AsyncIterator[LogChunk]:
         """Yield what is appended after a chunk, and all of a file that took its place, for ever. Raises SourceError."""
         offset, rest = after.end or 0, FOLLOW_FAST_S
+        seen = after.data[-_WITNESS_BYTES:]
+        gone_s = 0.0
         while True:
-            known = self._identity
-            size, chunk = await self._piece(offset, FOLLOW_BYTES)
-            if size < offset or (known is not None and known != self._identity):
-                _, chunk = await self._piece(0, FOLLOW_BYTES)
-                chunk = LogChunk(data=chunk.data, start=0, anew=True)
+            try:
+                chunk = await self._after(offset, seen)
+            except NoSuchFile:
+                # Who rotates a file by its name takes it away first.
+                if gone_s >= GONE_S:
+                    raise
+                gone_s += FOLLOW_FAST_S
+                await asyncio.sleep(FOLLOW_FAST_S)
+                continue
+            gone_s = 0.0
             if chunk.data or chunk.anew:
-                offset = chunk.end or 0
+                offset, seen = chunk.end or 0, (b"" if chunk.anew else seen) + chunk.data
+                seen = seen[-_WITNESS_BYTES:]
                 yield chunk
             rest = FOLLOW_FAST_S if chunk.data else min(rest * 1.5, FOLLOW_SLOW_S)
             if len(chunk.data) < FOLLOW_BYTES:
                 await asyncio.sleep(rest)
+
+    async def _after(self, offset: int, seen: bytes) -> LogChunk:
+        """Return what follows an offset, or the beginning of another file or of the same one written anew."""
+        # Over NFS what is written is at times read as zeros first: these prove nothing.
+        seen = b"" if b"\0" in seen else seen
+        known = self._identity
+        size, chunk = await self._piece(offset - len(seen), FOLLOW_BYTES + len(seen))
+        other = known is not None and known != self._identity
+        if size < offset or other or not chunk.data.startswith(seen):
+            _, chunk = await self._piece(0, FOLLOW_BYTES)
+            return LogChunk(data=chunk.data, start=0, anew=True)
+        return LogChunk(data=chunk.data[len(seen) :], start=offset)
 
     async def search(self, words: bytes, begin: int, end: int) -> int | None:
         """Return the byte of the last place in [begin, end) at which words begin, ASCII in upper or lower case.

@@ -91,7 +91,7 @@ class PodLog:
         return LogChunk(data=data[-limit_bytes:] if len(data) > limit_bytes else data)
 
     async def since(self, at: float, limit_bytes: int) -> tuple[LogChunk, bool]:
-        """Return what was written from a time on (seconds since 1970), by the kubelet's clock, and whether all of it."""
+        """Return what was written since a time (seconds since 1970, the kubelet's clock), and whether all of it."""
         time = datetime.fromtimestamp(max(at, 0.0), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         data = bytearray()
         self._last, self._same = b"", 0

@@ -82,7 +82,8 @@ class SimulatedOutput:
         clock = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(self._began_at + (at + 1) * LINE_S))
         word, colour = ("WARN", 33) if abs(noise) > 0.045 else ("INFO", 32)
         text = (
-            f"\x1b[2m{clock}\x1b[0m \x1b[{colour}m{word}\x1b[0m step {step}/{self._steps} | loss \x1b[1m{loss:.4f}\x1b[0m "
-            f"| lr {rate:.3e} | grad norm {0.4 + 4 * abs(noise):.3f} | \x1b[36m{tokens} tokens/s\x1b[0m"
+            f"\x1b[2m{clock}\x1b[0m \x1b[{colour}m{word}\x1b[0m step {step}/{self._steps} "
+            f"| loss \x1b[1m{loss:.4f}\x1b[0m | lr {rate:.3e} "
+            f"| grad norm {0.4 + 4 * abs(noise):.3f} | \x1b[36m{tokens} tokens/s\x1b[0m"
         )
         return text[: LINE_BYTES - 1].ljust(LINE_BYTES - 1).encode() + b"\n"
