@@ -47,13 +47,18 @@ def gutter(rank: int | None, width: int, glyph: str = "│") -> tuple[str, str]:
     return f"{text:>{width}}{glyph} ", "dim" if rank is None else STYLES[rank % len(STYLES)]
 
 
-def numbered(streams: Sequence[LogStream]) -> list[tuple[int, LogStream]]:
+def numbered(streams: Sequence[LogStream], *, every: bool = False) -> list[tuple[int, LogStream]]:
     """Return the streams that are read side by side, with the numbers of their gutter.
 
-    That is their rank where those differ; else their place in the list, from 0.
+    That is their rank where those differ; else their place in the list, from 0. Beside ranks, what has none is left
+    out unless `every` one is wanted.
     """
     ranked = sorted(((stream.rank, stream) for stream in streams if stream.rank is not None), key=lambda pair: pair[0])
-    if len(ranked) > 1 and len({rank for rank, _ in ranked}) == len(ranked):
+    if (
+        len(ranked) > 1
+        and (not every or len(ranked) == len(streams))
+        and len({rank for rank, _ in ranked}) == len(ranked)
+    ):
         return ranked
     return list(enumerate(streams))
 

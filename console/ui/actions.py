@@ -110,7 +110,7 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action("ranks", ("a",), "Ranks", "all ranks together; again: one", "Log", ("log",), argument="RANKS", footer=6),
     Action("next-output", ("tab",), "Next output", "another output or rank of the job", "Log", ("log",), footer=4),
-    Action("outputs", ("o",), "Outputs", "choose from all outputs; mark several for together", "Log", ("log",)),
+    Action("outputs", ("O",), "Outputs", "choose from all outputs; mark several for together", "Log", ("log",)),
     Action("copy", ("y",), "Copy", "copy the marked names, else the one under the cursor", "Take along"),
     Action("write", ("w",), "Write", "write what is shown to a file", "Take along", argument="FILE"),
     Action("command", (":",), "Command line", "type any action by name; tab completes", "Console"),

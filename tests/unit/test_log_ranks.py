@@ -60,6 +60,7 @@ def test_what_somebody_asks_for() -> None:
 def test_numbers_are_ranks_where_these_differ() -> None:
     streams = [LogStream(name="stdout", rank=0), LogStream(name="err"), LogStream(name="r2", rank=2)]
     assert [(number, stream.name) for number, stream in ranks.numbered(streams)] == [(0, "stdout"), (2, "r2")]
+    assert [number for number, _ in ranks.numbered(streams, every=True)] == [0, 1, 2]
     twice = [LogStream(name="worker-0", rank=0), LogStream(name="ps-0", rank=0)]
     assert [(number, stream.name) for number, stream in ranks.numbered(twice)] == [(0, "worker-0"), (1, "ps-0")]
 

@@ -44,6 +44,8 @@ class LogScreen(BaseScreen):
         self._within: list[int] = []
         self._together: tuple[range, ...] | None = None
         """Ranks whose outputs are read together, empty for all; None: one output."""
+        self._picked: tuple[LogStream, ...] = ()
+        """Those that were chosen from the list to be read together."""
         self.reader: LogReader | None = None
         self.live = True
         self.state = Cell("asking ...", "muted")
@@ -118,6 +120,8 @@ class LogScreen(BaseScreen):
         return await open_merged(partial(desk.open_log, self._key), self._side_by_side())
 
     def _side_by_side(self) -> list[tuple[int, LogStream]]:
+        if self._picked:
+            return ranks.numbered(self._picked, every=True)
         chosen = self._together or ()
         return [pair for pair in ranks.numbered(self._streams) if not chosen or ranks.wanted(pair[0], chosen)]
 
@@ -164,7 +168,7 @@ class LogScreen(BaseScreen):
 
     def choose(self, at: int) -> None:
         """Read one output alone."""
-        self._chosen, self._together = at, None
+        self._chosen, self._together, self._picked = at, None, ()
         self.pane.buffer.only = ()
         self.work(self.follow(), "log")
 
@@ -179,19 +183,18 @@ class LogScreen(BaseScreen):
         if chosen and len(chosen) == 1:
             self.choose(chosen[0])
         elif chosen:
-            numbers = {stream: number for number, stream in ranks.numbered(self._streams)}
-            found = [numbers[self._streams[at]] for at in chosen if self._streams[at] in numbers]
-            self.read_ranks(tuple(range(number, number + 1) for number in found))
+            self._picked, self._together = tuple(self._streams[at] for at in chosen), ()
+            self.work(self.follow(), "log")
 
     def read_ranks(self, chosen: tuple[range, ...] | None) -> None:
         """Read these ranks together, empty: all; None: all if it is one now, else the one under the cursor."""
         here = self.pane.buffer.shown(self.pane.index).rank
         if len(self._streams) > 1:
             if chosen is None and self._together is not None:
-                at = [self._streams.index(stream) for number, stream in ranks.numbered(self._streams) if number == here]
+                at = [self._streams.index(stream) for number, stream in self._side_by_side() if number == here]
                 self.choose(at[0] if at else self._chosen)
                 return
-            self._together = chosen or ()
+            self._together, self._picked = chosen or (), ()
             self.work(self.follow(), "log")
         elif self.pane.buffer.form is not None:
             one = () if here is None or self.pane.buffer.only else (range(here, here + 1),)
