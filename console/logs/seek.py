@@ -18,8 +18,8 @@ MOST_BYTES = 4 << 20
 """So far a probe looks for a line with a time."""
 READ_BYTES = 4 << 20
 """What one step of a search reads where the bytes must come here."""
-FIRST_BYTES, LAST_BYTES = 4 << 20, 128 << 20
-"""The first stretch that is searched where the file is, and the longest."""
+FIRST_BYTES, GROWTH = 4 << 20, 16
+"""The first stretch that is searched where the file is, and how many times longer each further one is."""
 NO_TIMES = "its lines say no time"
 _HINT = "ISO 8601, 14:02:31, Nov 24 14:02:31, I1124 14:02:31 or seconds since 1970, at their head"
 
@@ -155,7 +155,7 @@ async def find_last(
                 found = await reader.search(wanted, begin, end)
                 if found is not None or begin == 0:
                     return found
-                end, size = begin, min(size * 4, LAST_BYTES)
+                end, size = begin, size * GROWTH
                 told(end)
         except Unsupported:
             pass

@@ -23,7 +23,7 @@ from console.ui.screens.handlers import Motions
 from console.ui.screens.logkeys import Reading
 from console.ui.screens.logplaces import Places
 
-TAIL_BYTES = 1 << 20
+TAIL_BYTES = 1 << 18
 
 
 class LogScreen(BaseScreen):
