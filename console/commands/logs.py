@@ -78,6 +78,7 @@ async def _run(call: Call, lines: int, since: Moment | None, chosen: tuple[range
             reader = await desk.open_log(key, _choose(streams, call.options.stream, key))
         try:
             writer = _Writer(call, chosen, merged=chosen is not None and len(streams) > 1)
+            writer.width = max(len(str(stream.rank or 0)) for stream in streams)
             end = await (_print_since(reader, writer, since) if since else _print_end(reader, writer, lines))
             if call.options.follow:
                 async for piece in reader.follow(end):
@@ -154,7 +155,7 @@ async def _print_since(reader: LogReader, writer: _Writer, since: Moment) -> Log
 
     if reader.seekable:
         begin = await seek.find_time(reader, since)
-        size = (await reader.tail(0)).end or begin
+        size = (await reader.tail(1)).end or begin
         return LogChunk(data=b"", start=await _print_part(reader, writer, begin, size))
     if isinstance(reader, seek.Timed):
         chunk, whole = await reader.since(since.epoch(), SINCE_BYTES)
@@ -185,7 +186,8 @@ class _Writer:
         self._call = call
         self._raw = call.options.raw
         self._chosen = chosen
-        self._width = 1
+        self.width = 1
+        """Cells that the widest rank takes."""
         self._colours = ansi.depth(call.environ) if sys.stdout is not None and sys.stdout.isatty() else 0
         self._decided = merged or chosen is None
         self._lines = Lines(ranks.MERGED if merged else None)
@@ -208,15 +210,17 @@ class _Writer:
     def _decide(self, data: bytes) -> None:
         """See how the lines of one output that several ranks write say their rank. UsageError when they do not."""
         from console.errors import UsageError
-        from console.logs.ranks import form
+        from console.logs.ranks import form, split
         from console.render.log import Lines
 
         self._decided = True
-        pattern = form(Lines().feed(data)[:500])
+        sample = Lines().feed(data)[:500]
+        pattern = form(sample)
         if pattern is None:
             hint = "srun -l, torchrun and mpirun --tag-output write them"
             raise UsageError("it is one output, and its lines do not say which rank wrote them", "--ranks", hint)
         self._lines = Lines(pattern)
+        self.width = max(len(str(split(pattern, line)[0] or 0)) for line in sample)
 
     def _print(self, line: Shown) -> None:
         from console.logs import ansi, ranks
@@ -225,8 +229,8 @@ class _Writer:
         if self._lines.form is not None:
             if self._chosen and not ranks.wanted(line.rank, self._chosen):
                 return
-            self._width = max(self._width, len(str(line.rank or 0)))
-            text, style = ranks.gutter(line.rank, self._width)
+            self.width = max(self.width, len(str(line.rank or 0)))
+            text, style = ranks.gutter(line.rank, self.width)
             span = (ansi.Span(0, len(text), style),) if style.startswith(ansi.PREFIX) else ()
             before = ansi.painted(text, span, self._colours)
         self._call.say(before + ansi.painted(line.text, line.spans, self._colours))
