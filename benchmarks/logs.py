@@ -30,9 +30,11 @@ def _lines(first: int, count: int) -> bytes:
     made = []
     for at in range(first, first + count):
         clock = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(START + at))
+        head = f"[titan] {clock},{at % 1000:03d} - root - \x1b[32mINFO\x1b[0m - "
+        head = f"[titan] {clock},{at % 1000:03d} - root - \x1b[32mINFO\x1b[0m - "
         made.append(
-            f"[titan] {clock},{at % 1000:03d} - root - \x1b[32mINFO\x1b[0m - "
-            f"step: {at:,}  loss: {2 + at % 97 / 50:.4f}  grad_norm: {at % 31 / 10:.4f}  memory: 40.00GiB(50.2%)  tps: {5000 + at % 300:,}  mfu: 30.34%\n"
+            f"{head}step: {at:,}  loss: {2 + at % 97 / 50:.4f}  grad_norm: {at % 31 / 10:.4f}  "
+            f"memory: 40.00GiB(50.2%)  tps: {5000 + at % 300:,}  mfu: 30.34%\n"
         )
     return "".join(made).encode()
 
