@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from heapq import merge
+from typing import Protocol, runtime_checkable
 
 from console.errors import SourceError, Unsupported
-from console.logs.seek import stamp
+from console.logs.seek import EDGE_BYTES, Timed, find_time, stamp, stamped
+from console.logs.stamps import DAY_S, Moment
 from console.model import LogChunk, LogStream
 from console.plugin import LogReader
 
@@ -26,8 +28,19 @@ _AT_ONCE = 8
 _WAITING = 64
 """Pieces that wait to be taken; who writes faster than we show is read later."""
 
+_HURRIED = 8
+"""Outputs that are followed as closely as one alone; more share that many looks."""
+
 Line = tuple[float, int, int, bytes]
 """(time, place in its output, number of its output, text)."""
+
+
+@runtime_checkable
+class Patient(Protocol):
+    """A reader that asks again and again, and can be told to take more time."""
+
+    patience: float
+    """How many times longer than usual it rests."""
 
 
 class MergedLog:
@@ -41,6 +54,9 @@ class MergedLog:
         """Why some are not read, or no longer."""
         self.left_out = left_out
         """How many more were asked for than are read at once."""
+        for _, reader in parts:
+            if isinstance(reader, Patient):
+                reader.patience = max(len(parts) / _HURRIED, 1.0)
         self._ends: dict[int, LogChunk] = {}
         self._rests: dict[int, bytes] = {}
 
@@ -51,24 +67,65 @@ class MergedLog:
 
     async def tail(self, limit_bytes: int) -> LogChunk:
         """Return the last lines of all. Raises SourceError when none can be read."""
-        share = max(limit_bytes // max(len(self._parts), 1), LEAST_BYTES)
+        share = self._share(limit_bytes)
+        self._ends = await self._of_each(lambda reader: reader.tail(share))
+        return self._together(cut=True)
+
+    async def from_moment(self, moment: Moment, limit_bytes: int) -> tuple[LogChunk, bool]:
+        """Return what all wrote at or after a moment, and whether that is all of it; `follow` goes on after it.
+
+        Raises SourceError, NoSuchFile when no line of any says a time.
+        """
+        share = self._share(limit_bytes)
+        tails = await self._of_each(lambda reader: reader.tail(EDGE_BYTES))
+        lasts = [times[-1][1] for chunk in tails.values() if (times := stamped(chunk.data, 0, whole=True))]
+        if lasts:
+            # Of all outputs the same time, though some may have ended earlier.
+            last = max(lasts)
+            at = moment.before(last)
+            asked = Moment(at=at) if last.dated else Moment(clock_s=at % DAY_S)
+        else:
+            asked = moment
+
+        async def begun(reader: LogReader) -> LogChunk:
+            if reader.seekable:
+                return await reader.read(await find_time(reader, asked), share)
+            return (
+                (await reader.since(moment.epoch(), share))[0]
+                if isinstance(reader, Timed)
+                else await reader.tail(share)
+            )
+
+        self._ends = await self._of_each(begun)
+        whole = all(len(chunk.data) < share for chunk in self._ends.values())
+        return self._together(cut=False), whole
+
+    def _share(self, limit_bytes: int) -> int:
+        return max(limit_bytes // max(len(self._parts), 1), LEAST_BYTES)
+
+    async def _of_each(self, ask: Callable[[LogReader], Awaitable[LogChunk]]) -> dict[int, LogChunk]:
+        """Return the answer of every output; why one gives none is kept. Raises SourceError when none gives one."""
         gate = asyncio.Semaphore(_AT_ONCE)
+        found: dict[int, LogChunk] = {}
 
         async def one(number: int, reader: LogReader) -> None:
             async with gate:
                 try:
-                    self._ends[number] = await reader.tail(share)
+                    found[number] = await ask(reader)
                 except SourceError as error:
                     self.failures[number] = error
 
         await asyncio.gather(*(one(number, reader) for number, reader in self._parts))
-        if self.failures and not self._ends:
-            raise next(iter(self.failures.values()))
+        if self.failures and not found:
+            raise next(reversed(self.failures.values()))
+        return {number: found[number] for number in self.numbers if number in found}
+
+    def _together(self, *, cut: bool) -> LogChunk:
+        """Return the lines of the pieces that were read last; with `cut` the first of each may be half a line."""
         pieces = []
         for number, chunk in self._ends.items():
             *lines, self._rests[number] = chunk.data.split(b"\n")
-            # The first line may be cut.
-            pieces.append((number, lines[1:] if chunk.start else lines))
+            pieces.append((number, lines[1:] if cut and chunk.start else lines))
         return LogChunk(data=b"".join(_numbered(number, text) for number, text in in_order(pieces)))
 
     async def read(self, offset: int, limit_bytes: int) -> LogChunk:

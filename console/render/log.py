@@ -129,7 +129,10 @@ class Cleaner:
         if over:
             state = ansi.after(over, state)
         text, spans, state = ansi.read(text, state)
-        if size and not over:
+        if over and self.form is not None and size:
+            again, size = ranks.split(self.form, text)
+            size = size if again == rank else 0
+        if size:
             text = text[size:]
             spans = ansi.moved(spans, size, len(text))
         bare = text.rstrip(" ")

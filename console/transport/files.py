@@ -64,6 +64,8 @@ class FileReader:
 
     def __init__(self, transport: Transport, path: str) -> None:
         self.path = path
+        self.patience = 1.0
+        """How many times longer than usual `follow` rests: who follows many files does not hurry in each."""
         self._transport = transport
         self._identity: bytes | None = None
 
@@ -89,8 +91,8 @@ class FileReader:
                 # Who rotates a file by its name takes it away first.
                 if gone_s >= GONE_S:
                     raise
-                gone_s += FOLLOW_FAST_S
-                await asyncio.sleep(FOLLOW_FAST_S)
+                gone_s += FOLLOW_FAST_S * self.patience
+                await asyncio.sleep(FOLLOW_FAST_S * self.patience)
                 continue
             gone_s = 0.0
             if chunk.data or chunk.anew:
@@ -99,7 +101,7 @@ class FileReader:
                 yield chunk
             rest = FOLLOW_FAST_S if chunk.data else min(rest * 1.5, FOLLOW_SLOW_S)
             if len(chunk.data) < FOLLOW_BYTES:
-                await asyncio.sleep(rest)
+                await asyncio.sleep(rest * self.patience)
 
     async def _after(self, offset: int, seen: bytes) -> LogChunk:
         """Return what follows an offset, or the beginning of another file or of the same one written anew."""

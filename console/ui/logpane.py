@@ -62,7 +62,7 @@ class LogPane(LinesPane):
         if at >= self.count:
             return self.blank()
         here, shown, glyphs = at == self.index, self.buffer.shown(at), self.console_app.view.glyphs
-        cells = [Cell((glyphs.cursor if here else " ") + " ", "accent")]
+        cells = [Cell(glyphs.cursor + " ", "accent") if here else Cell("  ")]
         if self.buffer.form is not None:
             bar = "|" if glyphs.ascii else "│"
             cells.append(Cell(*ranks.gutter(shown.rank, self.buffer.rank_width, bar)))

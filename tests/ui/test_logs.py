@@ -73,6 +73,13 @@ async def test_ranks_together_and_one_at_a_time() -> None:
         assert [line.strip(" ▶")[0] for line in lines] == ["0", "8", "0", "8", "0"], "in the order of their times"
         second.write(b"2026-11-24 14:01:00 eight again\n")
         await until(pilot, app, "▶ 8│ 2026-11-24 14:01:00 eight again")
+        await press(pilot, app, "at", *"14:00:01", "enter")
+        await until(pilot, app, "▶ 0│ 2026-11-24 14:00:01 zero 1")
+        assert "14:00:00" not in app.text
+        second.write(b"2026-11-24 14:01:01 eight once more\n")
+        await until(pilot, app, "eight once more")
+        await press(pilot, app, "G")
+        await until(pilot, app, "▶ 8│ 2026-11-24 14:01:01 eight once more")
         await press(pilot, app, "a")
         await until(pilot, app, "rank 8 2/3")
         assert "zero" not in app.text, "the one under the cursor alone"

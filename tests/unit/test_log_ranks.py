@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
 from console.errors import Denied, NoSuchFile, SourceError, Unsupported, UsageError
 from console.logs import ranks
 from console.logs.merged import AT_MOST, MergedLog, in_order, open_merged
+from console.logs.stamps import moment
 from console.model import LogChunk, LogStream
 from console.render.log import Lines, LogBuffer
+from console.transport.files import FileReader
+from console.transport.local import LocalTransport
 
 
 @pytest.mark.parametrize(
@@ -104,6 +108,8 @@ def test_colours_of_one_rank_do_not_run_into_another() -> None:
     assert [bool(line.spans) for line in found] == [True, False, True]
     (bar,) = lines.take(b"3: 10%\r 90%\n")
     assert (bar.rank, bar.text) == (3, " 90%")
+    (labelled,) = lines.take(b"3: 10%\r3: 90%\n")
+    assert (labelled.rank, labelled.text) == (3, "90%")
 
 
 class Part:
@@ -120,7 +126,7 @@ class Part:
         return LogChunk(data=data, start=self.start + len(self.data) - len(data))
 
     async def read(self, offset: int, limit_bytes: int) -> LogChunk:
-        raise NotImplementedError
+        return LogChunk(data=self.data[offset : offset + limit_bytes], start=offset)
 
     async def follow(self, after: LogChunk) -> AsyncIterator[LogChunk]:
         for piece in self.news:
@@ -180,6 +186,35 @@ async def test_one_that_fails_does_not_end_the_others() -> None:
         await followed(alone, await alone.tail(100))
     with pytest.raises(Denied):
         await opened()
+
+
+async def test_all_are_read_from_a_time_on() -> None:
+    early = Part(b"".join(b"2026-11-24 14:%02d:00 early\n" % at for at in range(30)))
+    late = Part(b"".join(b"2026-11-24 14:%02d:00 late\n" % at for at in range(60)), b"on\n")
+    merged = await opened(a=early, b=late, c=Part(b"no time\n"))
+    chunk, whole = await merged.from_moment(moment("32m"), 1 << 20)
+    lines = chunk.data.decode().splitlines()
+    assert whole
+    assert lines[:4] == [
+        *("0: 2026-11-24 14:27:00 early", "1: 2026-11-24 14:27:00 late"),
+        *("0: 2026-11-24 14:28:00 early", "1: 2026-11-24 14:28:00 late"),
+    ], "before the last line of all, not of each"
+    assert lines[-1] == "1: 2026-11-24 14:59:00 late"
+    assert len(lines) == 3 + 33
+    assert merged.failures[2].what == "its lines say no time"
+    assert await followed(merged, chunk) == [b"1: on"]
+    with pytest.raises(NoSuchFile, match="say no time"):
+        await (await opened(a=Part(b"x\n"))).from_moment(moment("1m"), 100)
+
+
+async def test_who_follows_many_does_not_hurry_in_each(tmp_path: Path) -> None:
+    async def open_log(stream: LogStream) -> FileReader:
+        return FileReader(LocalTransport(), str(tmp_path / stream.name))
+
+    for count, patience in ((2, 1.0), (64, 8.0)):
+        streams = [(at, LogStream(name=f"{at}")) for at in range(count)]
+        merged = await open_merged(open_log, streams)
+        assert {reader.patience for _, reader in merged._parts} == {patience}  # type: ignore[attr-defined]
 
 
 async def test_an_endless_line_of_one_holds_no_memory() -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from console.logs import seek, stamps
+from console.logs import ranks, seek, stamps
+from console.logs.merged import MergedLog
 from console.model import LogChunk
 from console.render import units
 from console.render.cells import Cell
@@ -136,10 +137,13 @@ class Places:
                 await self._show_around(reader, at, "that time")
             else:
                 pane.go(pane.buffer.at(at))
-        elif isinstance(reader, seek.Timed):
+        elif isinstance(reader, MergedLog | seek.Timed):
             self._screen.workers.cancel_group(self._screen, "log")
-            chunk, whole = await reader.since(moment.epoch(), SINCE_BYTES)
-            pane.buffer.restart(chunk)
+            if isinstance(reader, MergedLog):
+                chunk, whole = await reader.from_moment(moment, SINCE_BYTES)
+            else:
+                chunk, whole = await reader.since(moment.epoch(), SINCE_BYTES)
+            pane.buffer.restart(chunk, ranks.MERGED if isinstance(reader, MergedLog) else None)
             pane.go(0)
             self._screen.live = whole
             if whole:
