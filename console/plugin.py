@@ -196,7 +196,7 @@ class Explainer(Protocol):
 
 
 class LogReader(Protocol):
-    """One output, opened."""
+    """One output, opened. What more it may be able to do (search, begin at a time): `console.logs.seek`."""
 
     seekable: bool
     """Whether `read` works; else there is only the end, and what follows."""

@@ -32,7 +32,7 @@ REPLACEMENT = "\ufffd"
 MAX_MARKS = 4
 """Combining marks that one letter may carry: Vietnamese needs two, pointed Hebrew three."""
 
-_SEQUENCES = re.compile(
+SEQUENCES = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"
     r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\n\r\x18\x1a\x1b\x9c]*(?:\x07|\x9c|\x1b\\)?"
     r"|\x1b[ -/]*[0-~]?"
@@ -120,7 +120,7 @@ def clean(text: str | bytes, *, multiline: bool = False, limit: int = 4096) -> s
 
 def _clean(text: str, multiline: bool) -> str:
     if "\x1b" in text or not text.isprintable():
-        text = _SEQUENCES.sub("", text)
+        text = SEQUENCES.sub("", text)
         text = _LINE_ENDS.sub("\n" if multiline else " ", text)
         # Tabs only take columns once everything that takes none is gone, so they are expanded last.
         text = text if multiline else text.replace("\t", " ")

@@ -122,6 +122,11 @@ class Theme(msgspec.Struct, frozen=True):
         """Whether it uses the terminal's own sixteen colours, or none: no RGB anywhere."""
         return not any(colour.startswith("#") for colour in _colours(self))
 
+    @property
+    def is_colourless(self) -> bool:
+        """Whether it has no colour at all."""
+        return not _colours(self)
+
 
 def _colours(theme: Theme) -> list[str]:
     """Return all colours that are not the terminal's own."""

@@ -25,16 +25,23 @@ LONGEST = 4096
 _NUMBER = r"[-+]?(?:\d[\d,]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?nan|[-+]?inf"
 _LOSS = re.compile(
     r"(?<![\w/])(?:lm[ _]loss|reduced_train_loss|train[_/]loss|train_loss_step|loss)['\"]?"
-    rf"(?:\s*[:=]\s*({_NUMBER})|\s+(\d+\.\d+)(?![\d%]))",
+    rf"(?:\s*[:=]\s*['\"]?({_NUMBER})|\s+(\d+\.\d+)(?![\d%]))",
     re.IGNORECASE,
 )
 _STEP = re.compile(
-    r"(?:^|[\s|,\[{'\"])(?:iteration|global_step|steps?)['\"]?\s*[:= ]\s*(\d[\d,]*)(?:\.0)?(?:\s*/\s*(\d[\d,]*))?",
+    r"(?:^|[\s|,/\[{'\"])(?:iteration|global_step|steps?)['\"]?\s*[:= ]\s*(\d[\d,]*)(?:\.0)?(?:\s*/\s*(\d[\d,]*))?",
     re.IGNORECASE,
 )
 _BAR = re.compile(
     r"\d{1,3}%\|[^|]*\|\s*(\d+)/(\d+)\s*\[(?P<spent>[\d:]+)<(?P<left>[\d:?]+)(?:,\s*(?P<rate>[\d.]+)\s*(?P<unit>it/s|s/it))?"
 )
+_RICH_BAR = re.compile(
+    r"[━╺╸─]\s*(\d+)/(\d+)\s+(?P<spent>[\d:]+) • (?P<left>[\d:-]+)(?:\s+(?P<rate>[\d.]+)\s*(?P<unit>it/s|s/it))?"
+)
+"""Lightning's RichProgressBar."""
+_DEEPSPEED = re.compile(r"RunningAvgSamplesPerSec=|skipped=\d+, lr=\[")
+"""Lines that say a step and no loss."""
+_ETA = re.compile(r"\beta['\"]?\s*[:=]\s*['\"]?(?:(\d{1,4}) days?, )?(\d{1,4}(?::\d\d){1,2})(?!\d)", re.IGNORECASE)
 _PER_SECOND = r"tok(?:en)?s?(?:[_ ]per[_ ]sec(?:ond)?|/s(?:ec)?)(?:[_ ]per[_ ]gpu|/gpu)?"
 _TOKENS = re.compile(
     rf"(?:tps|{_PER_SECOND})['\"]?\s*[:=]\s*({_NUMBER})|(?<![\w.])(\d[\d,]*\.?\d*)\s*{_PER_SECOND}", re.IGNORECASE
@@ -63,11 +70,16 @@ class Progress:
 def read_line(text: str) -> Progress | None:
     """Return what a line says of the run, None when it says nothing."""
     text = text[-LONGEST:]
-    if "loss" not in text and "step" not in text and "iter" not in text and "%|" not in text:
+    if "loss" not in text and "step" not in text and "iter" not in text and "%|" not in text and " • " not in text:
         return None
-    loss, step, bar = _LOSS.search(text), _STEP.search(text), _BAR.search(text)
-    tokens, seconds = _TOKENS.search(text), _SECONDS.search(text)
-    if loss is None and bar is None and not (step and (tokens or seconds)):
+    # Most lines have not even the words: finding that out costs a tenth of the search.
+    low = text.lower()
+    loss = _LOSS.search(text) if "loss" in low else None
+    step = _STEP.search(text) if "step" in low or "iter" in low else None
+    bar = _BAR.search(text) if "%|" in text else _RICH_BAR.search(text) if " • " in text else None
+    tokens = _TOKENS.search(text) if "tps" in low or "tok" in low else None
+    seconds = _SECONDS.search(text) if " time" in low or "timing" in low else None
+    if loss is None and bar is None and not (step and (tokens or seconds or _DEEPSPEED.search(text))):
         return None
     at = _whole(step[1]) if step else _whole(bar[1]) if bar else None
     of = _whole(step[2]) if step and step[2] else _whole(bar[2]) if bar else None
@@ -77,7 +89,7 @@ def read_line(text: str) -> Progress | None:
         loss=_real(loss[1] or loss[2]) if loss else None,
         tokens_per_s=_real(tokens[1] or tokens[2]) if tokens else None,
         step_s=_step_seconds(seconds, bar),
-        left_s=_clock(bar["left"]) if bar else None,
+        left_s=_clock(bar["left"]) if bar else _eta(text) if "eta" in low else None,
     )
 
 
@@ -102,6 +114,12 @@ def _real(text: str) -> float | None:
         return float(text.replace(",", ""))
     except ValueError:
         return None
+
+
+def _eta(text: str) -> float | None:
+    found = _ETA.search(text)
+    clock = _clock(found[2]) if found else None
+    return None if found is None or clock is None else int(found[1] or 0) * 86_400 + clock
 
 
 def _clock(text: str) -> float | None:

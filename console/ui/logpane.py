@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from textual.strip import Strip
 
-from console.render.cells import Cell
+from console.logs import ansi, ranks
+from console.render.cells import Cell, Run
 from console.render.log import LogBuffer
 from console.ui.panes import LinesPane
 
@@ -38,6 +39,11 @@ class LogPane(LinesPane):
         lines = self.buffer.lines
         return lines[at] if at < len(lines) else self.buffer.unfinished
 
+    def line_with_rank(self, at: int) -> str:
+        """Return a line whole, with the rank that wrote it before it where lines say that."""
+        shown = self.buffer.shown(at)
+        return shown.text if shown.rank is None else f"{shown.rank}: {shown.text}"
+
     def sideways(self, by: int) -> None:
         """Scroll sideways."""
         self._shift = max(self._shift + by * SHIFT, 0)
@@ -51,12 +57,31 @@ class LogPane(LinesPane):
         self.sync()
 
     def draw(self, y: int) -> Strip:
-        """Return a line, with the cursor in front of it when it is there."""
+        """Return a line with its colours, the rank that wrote it, and the cursor in front when it is there."""
         at = self._top + y
         if at >= self.count:
             return self.blank()
-        here, text = at == self.index, self.line(at)
-        hit = self.words != "" and self.words.lower() in text.lower()
-        sign = self.console_app.view.glyphs.cursor if here else " "
-        cells = (Cell(sign + " ", "accent"), Cell(text[self._shift :], "accent" if hit else "text"))
+        here, shown, glyphs = at == self.index, self.buffer.shown(at), self.console_app.view.glyphs
+        cells = [Cell(glyphs.cursor + " ", "accent") if here else Cell("  ")]
+        if self.buffer.form is not None:
+            bar = "|" if glyphs.ascii else "│"
+            cells.append(Cell(*ranks.gutter(shown.rank, self.buffer.rank_width, bar)))
+        end = self._shift + self.size.width + 1
+        runs: list[Run]
+        if self.words and self.words.lower() in shown.text.lower():
+            runs = _found(shown.text[self._shift : end], self.words)
+        else:
+            runs = list(ansi.cut(shown.text, shown.spans, "text", self._shift, end))
+        cells.append(Cell("", "text", tuple(runs) or (("", "text"),)))
         return self.cells(cells, over="selected" if here else "")
+
+
+def _found(text: str, words: str) -> list[Run]:
+    """Return a line in which words were found, these told apart."""
+    runs: list[Run] = []
+    at, lower = 0, text.lower()
+    # Letters whose lower case is longer would shift what follows: then only the line stands out.
+    while len(lower) == len(text) and (found := lower.find(words.lower(), at)) >= 0:
+        runs += [(text[at:found], "accent"), (text[found : found + len(words)], "match")]
+        at = found + len(words)
+    return [*runs, (text[at:], "accent")]

@@ -11,6 +11,7 @@ from rich.style import Style
 from textual.theme import Theme as TextualTheme
 
 from console.errors import ConfigError
+from console.logs import ansi
 from console.render import themes
 from console.render.themes import StyleSpec, Theme
 
@@ -94,6 +95,66 @@ def _rich(colour: str | None) -> Color | None:
     return Color.parse(colour.removeprefix("ansi_"))
 
 
+_MOST_STYLES = 4096
+"""A log may use sixteen million colours; so many styles are kept made."""
+_OF_LOGS: Mapping[int, str] = MappingProxyType({1: "bad", 2: "ok", 3: "warn", 4: "busy", 5: "simulated", 6: "info"})
+"""The terminal's own colours, as a log has them, and what has that colour in a theme of RGB."""
+
+
+_LEAST_CONTRAST = 48
+"""Difference in brightness, of 255, below which text would not be seen."""
+
+
+def log_style(theme: Theme, name: str) -> StyleSpec:
+    """Return how a style of `console.logs.ansi` looks in a theme: readable, without hue where the theme has none."""
+    look = ansi.look(name)
+    fg = bg = None
+    if theme.is_ansi and not theme.is_colourless:
+        fg, bg = (None if colour is None else _own(colour) for colour in (look.fg, look.bg))
+        bg = None if fg == bg else bg
+    elif not theme.is_colourless:
+        fg, bg = _of_log(theme, look.fg), _of_log(theme, look.bg)
+        ground = bg or theme.palette.background or "#000000"
+        if ((bg or fg) and abs(_brightness(fg or "#808080") - _brightness(ground)) < _LEAST_CONTRAST) or (
+            bg and not fg
+        ):
+            fg = "#000000" if _brightness(ground) > 128 else "#ffffff"
+    return StyleSpec(
+        fg=fg,
+        bg=bg,
+        bold="1" in look.attributes,
+        dim="2" in look.attributes,
+        italic="3" in look.attributes,
+        underline="4" in look.attributes,
+        reverse="7" in look.attributes,
+        strike="9" in look.attributes,
+    )
+
+
+def _own(colour: ansi.Colour) -> str:
+    """Return a colour for a terminal that shows its own."""
+    return f"color({colour})" if isinstance(colour, int) else "#{:02x}{:02x}{:02x}".format(*colour)
+
+
+def _of_log(theme: Theme, colour: ansi.Colour | None) -> str | None:
+    """Return a colour as `#rrggbb`; of the terminal's own sixteen what the theme uses for that hue."""
+    if colour is None:
+        return None
+    if not isinstance(colour, int) or colour > 15:
+        return "#{:02x}{:02x}{:02x}".format(*ansi.rgb(colour))
+    if colour % 8 in _OF_LOGS:
+        style = theme.styles[_OF_LOGS[colour % 8]]
+        found = style.bg or style.fg
+    else:
+        found = theme.styles["text" if colour % 8 else "dim"].fg
+    return found if found and found.startswith("#") else "#{:02x}{:02x}{:02x}".format(*ansi.rgb(colour))
+
+
+def _brightness(colour: str) -> float:
+    red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
+    return 0.299 * red + 0.587 * green + 0.114 * blue
+
+
 class Styles:
     """Rich styles by semantic name, alone and on a row that is selected or marked."""
 
@@ -122,12 +183,15 @@ class _Made(dict[str, Style]):
         self._theme, self._over, self._surface = theme, over, surface
 
     def __missing__(self, name: str) -> Style:
-        made = self[name] = self._make(name)
+        made = self._make(name)
+        if len(self) < _MOST_STYLES:
+            self[name] = made
         return made
 
     def _make(self, name: str) -> Style:
         theme, over, surface = self._theme, self._over, self._surface
-        spec = theme.styles.get(name, StyleSpec())
+        of_log = name.startswith(ansi.PREFIX)
+        spec = log_style(theme, name) if of_log else theme.styles.get(name, StyleSpec())
         ground: str | None = getattr(theme.palette, surface)
         if over:
             on = theme.styles[over]

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
+from datetime import UTC, datetime
 from urllib.parse import quote
 
 import msgspec
@@ -88,6 +89,25 @@ class PodLog:
             raise self._silent(timeout_s) from None
         data = b"".join(lines)
         return LogChunk(data=data[-limit_bytes:] if len(data) > limit_bytes else data)
+
+    async def since(self, at: float, limit_bytes: int) -> tuple[LogChunk, bool]:
+        """Return what was written since a time (seconds since 1970, the kubelet's clock), and whether all of it."""
+        time = datetime.fromtimestamp(max(at, 0.0), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        data = bytearray()
+        self._last, self._same = b"", 0
+        timeout_s = self._client.timeout_s
+        try:
+            async with (
+                asyncio.timeout(timeout_s),
+                self._opened(self._params(sinceTime=time), total_s=timeout_s) as pieces,
+            ):
+                async for line in _lines(pieces):
+                    data += self._text(line)
+                    if len(data) >= limit_bytes:
+                        return LogChunk(data=bytes(data)), False
+        except TimeoutError:
+            raise self._silent(timeout_s) from None
+        return LogChunk(data=bytes(data)), True
 
     async def read(self, offset: int, limit_bytes: int) -> LogChunk:
         """See `LogReader`: kubelets know no offsets."""

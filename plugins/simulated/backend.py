@@ -157,7 +157,7 @@ class SimulatedBackend:
             return ()
         machines = self._world.machines
         folder = f"/home/{sim.user}/logs/{sim.id}"
-        streams = [LogStream(name="stdout", path=f"{folder}.out", detail="simulated", key={"job": sim.id})]
+        streams = [LogStream(name="stdout", path=f"{folder}.out", rank=0, detail="simulated", key={"job": sim.id})]
         for at, index in enumerate(sim.nodes[1:], start=1):
             rank = at * self._world.gpus
             path = f"{folder}-{rank}.out"
@@ -175,7 +175,7 @@ class SimulatedBackend:
             now = self._now() - self._at(0) if runs else float(sim.end)
             return now - sim.start, runs
 
-        return SimulatedOutput(f"{self._world.seed}:{sim.id}:{stream.rank}", steps, elapsed_s)
+        return SimulatedOutput(f"{self._world.seed}:{sim.id}:{stream.rank}", steps, elapsed_s, self._at(sim.start))
 
     async def doctor(self) -> list[Check]:
         """Say that there is nothing to mend."""

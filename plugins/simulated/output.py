@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 import math
 import random
+import time
 from collections.abc import AsyncIterator, Callable
 
 from console.model import LogChunk
 
 LINE_S = 4.0
-LINE_BYTES = 112
+LINE_BYTES = 176
 LOOK_S = 0.5
 STEPS_PER_LINE = 10
 
@@ -23,8 +24,10 @@ class SimulatedOutput:
 
     seekable = True
 
-    def __init__(self, seed: str, steps: int, elapsed_s: Callable[[], tuple[float, bool]]) -> None:
-        """`elapsed_s` returns how long the job has run, and whether it still does."""
+    def __init__(
+        self, seed: str, steps: int, elapsed_s: Callable[[], tuple[float, bool]], began_at: float = 0.0
+    ) -> None:
+        """`elapsed_s` returns how long the job has run, and whether it still does; `began_at` is in seconds, UTC."""
         rng = random.Random(seed)
         self._steps = max(steps, 1)
         self._start_loss = 6.0 + 5.0 * rng.random()
@@ -32,6 +35,7 @@ class SimulatedOutput:
         self._tokens = rng.randrange(20_000, 400_000)
         self._noise = [rng.gauss(0, 0.02) for _ in range(97)]
         self._elapsed_s = elapsed_s
+        self._began_at = began_at
 
     async def tail(self, limit_bytes: int) -> LogChunk:
         """Return its last bytes."""
@@ -75,8 +79,11 @@ class SimulatedOutput:
         loss = self._floor + (self._start_loss - self._floor) * decay + noise
         tokens = int(self._tokens * (1 + noise))
         rate = 3e-4 * min(1.0, step / (self._steps * 0.02)) * (0.1 + 0.9 * decay)
+        clock = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(self._began_at + (at + 1) * LINE_S))
+        word, colour = ("WARN", 33) if abs(noise) > 0.045 else ("INFO", 32)
         text = (
-            f"step {step}/{self._steps} | loss {loss:.4f} | lr {rate:.3e} | grad norm {0.4 + 4 * abs(noise):.3f} "
-            f"| {tokens} tokens/s"
+            f"\x1b[2m{clock}\x1b[0m \x1b[{colour}m{word}\x1b[0m step {step}/{self._steps} "
+            f"| loss \x1b[1m{loss:.4f}\x1b[0m | lr {rate:.3e} "
+            f"| grad norm {0.4 + 4 * abs(noise):.3f} | \x1b[36m{tokens} tokens/s\x1b[0m"
         )
         return text[: LINE_BYTES - 1].ljust(LINE_BYTES - 1).encode() + b"\n"

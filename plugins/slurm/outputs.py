@@ -86,9 +86,10 @@ def _pattern(detail: Detail, name: str) -> tuple[str | None, bool]:
 
 def _ranks(detail: Detail, pattern: str, host: str | None, guessed: bool) -> Iterator[Output]:
     """Yield the output, and where its name has a place for the rank, those of all ranks."""
-    yield Output("stdout", resolve(pattern, detail, host), guessed=guessed)
     tasks = gres.number(detail.facts.get("NumTasks", "")) or 1
-    if tasks > 1 and any(match[2] == "t" for match in _PLACE.finditer(pattern)):
+    several = tasks > 1 and any(match[2] == "t" for match in _PLACE.finditer(pattern))
+    yield Output("stdout", resolve(pattern, detail, host), 0 if several else None, guessed=guessed)
+    if several:
         for rank in range(1, min(tasks, MOST_RANKS)):
             yield Output(f"rank {rank}", resolve(pattern, detail, host, rank), rank)
 

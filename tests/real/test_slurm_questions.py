@@ -269,6 +269,29 @@ def test_the_output_of_an_ended_job_and_of_a_task(cluster: SlurmCluster, qd: Con
     assert qd("logs", f"{array}_1").stdout == "task 1\n"
 
 
+def test_the_tasks_of_one_output_are_told_apart(cluster: SlurmCluster, qd: Console, tmp_path: Path) -> None:
+    script = "srun -l sh -c 'for i in 1 2 3; do date +\"%F %T $SLURM_PROCID line $i\"; sleep 0.1; done'; exec sleep 600"
+    job = submit(cluster, script, "-p", "debug", "-n", "4", "-o", f"{tmp_path}/labelled.log")
+    path = tmp_path / "labelled.log"
+    wait_until(lambda: path.exists() and path.read_text().count("line 3") == 4, PATIENCE_S, "all have written")
+    lines = qd("logs", "--ranks", "all", job).stdout.splitlines()
+    assert {line[:3] for line in lines} == {f"{rank}│ " for rank in range(4)}
+    assert all(line[0] == line.split(" line")[0][-1] for line in lines), "the gutter says who wrote it"
+    assert len(qd("logs", "--ranks", "1-2", job).stdout.splitlines()) == 6
+    since = qd("logs", "--ranks", "3", "--since", "1h", job)
+    assert len(since.stdout.splitlines()) == 3, since.stderr
+
+
+def test_a_file_for_every_task_is_read_together(cluster: SlurmCluster, qd: Console, tmp_path: Path) -> None:
+    script = f"srun -o {tmp_path}/%j-%t.out sh -c 'echo $SLURM_PROCID wrote'; exec sleep 600"
+    job = submit(cluster, script, "-p", "debug", "-n", "4", "-o", f"{tmp_path}/%j-%t.out")
+    wait_until((tmp_path / f"{job}-3.out").exists, PATIENCE_S, "the last has written")
+    wait_until(lambda: "wrote" in (tmp_path / f"{job}-1.out").read_text(), PATIENCE_S, "and the second")
+    assert [line.split()[0] for line in qd("logs", "--list", job).stdout.splitlines()] == ["stdout", *["rank"] * 3]
+    done = qd("logs", "--ranks", "1,3", job)
+    assert sorted(done.stdout.splitlines()) == ["1│ 1 wrote", "3│ 3 wrote"], done.stderr
+
+
 def test_a_job_without_output_says_why(cluster: SlurmCluster, qd: Console, tmp_path: Path) -> None:
     waits = cluster.submit("-p", "debug", "--hold")
     done = qd("logs", waits)

@@ -6,8 +6,9 @@ import pytest
 from textual.pilot import Pilot
 
 from console.errors import Denied, TimedOut
+from console.logs import seek
 from console.model import Cause, Explanation, JobState, LogStream
-from console.ui.screens import log
+from console.ui.screens import log, logplaces
 from console.ui.screens.log import LogScreen
 from tests.ui.harness import Console, Output, press, running, settle
 
@@ -98,8 +99,8 @@ async def test_a_log_is_followed_while_the_cursor_is_at_its_end() -> None:
 
 async def test_scrolling_up_loads_more_and_search_finds_what_is_not_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log, "TAIL_BYTES", 2000)
-    monkeypatch.setattr(log, "EARLIER_BYTES", 1000)
-    monkeypatch.setattr(log, "SEARCH_BYTES", 3000)
+    monkeypatch.setattr(logplaces, "EARLIER_BYTES", 1000)
+    monkeypatch.setattr(seek, "READ_BYTES", 3000)
     lines = [b"line %05d" % at for at in range(5000)]
     lines[700] = b"the Needle in it"
     app = Console()

@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
-from console.errors import Denied, NoSuchFile, TimedOut, Unreachable
+from console.errors import Denied, NoSuchFile, TimedOut, Unreachable, Unsupported
+from console.logs import seek
 from console.model import LogChunk
+from console.render.log import LONGEST, LogBuffer
 from console.transport import files
 from console.transport.base import Completed, Transport
 from console.transport.files import FileReader, find_file
@@ -28,6 +30,7 @@ def here() -> Transport:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "FOLLOW_FAST_S", 0.01)
     monkeypatch.setattr(files, "FOLLOW_SLOW_S", 0.02)
+    monkeypatch.setattr(files, "GONE_S", 0.05)
 
 
 async def test_the_end_and_any_part(here: Transport, tmp_path: Path) -> None:
@@ -117,6 +120,115 @@ async def test_what_is_appended_follows(here: Transport, tmp_path: Path) -> None
     path.unlink()
     with pytest.raises(NoSuchFile):
         await asyncio.wait_for(anext(follow), 20)
+
+
+async def test_what_is_truncated_and_has_grown_past_its_old_end_is_seen(here: Transport, tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(b"old line one\nold line two\n")
+    reader = FileReader(here, str(path))
+    follow = reader.follow(await reader.tail(100))
+    with path.open("wb") as file:
+        file.write(b"copied away, and written on at once\n")
+    found = await asyncio.wait_for(anext(follow), 20)
+    assert found == LogChunk(data=b"copied away, and written on at once\n", start=0, anew=True)
+    with path.open("ab") as file:
+        file.write(b"more\n")
+    assert await asyncio.wait_for(anext(follow), 20) == LogChunk(data=b"more\n", start=36)
+
+
+async def test_a_file_that_is_away_for_a_moment_is_waited_for(
+    here: Transport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "GONE_S", 1e9)
+    path = tmp_path / "log"
+    path.write_bytes(b"one\n")
+    reader = FileReader(here, str(path))
+    follow = reader.follow(await reader.tail(100))
+    path.rename(tmp_path / "log.1")
+    waiting = asyncio.ensure_future(anext(follow))
+    await asyncio.sleep(0.2)
+    assert not waiting.done()
+    path.write_bytes(b"two\n")
+    assert await asyncio.wait_for(waiting, 20) == LogChunk(data=b"two\n", start=0, anew=True)
+
+
+async def test_more_than_one_look_brings_is_followed_whole(
+    here: Transport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "FOLLOW_BYTES", 1000)
+    path = tmp_path / "log"
+    path.write_bytes(b"begin\n")
+    reader = FileReader(here, str(path))
+    follow = reader.follow(await reader.tail(100))
+    data = os.urandom(5500)
+    with path.open("ab") as file:
+        file.write(data)
+    seen = b""
+    while len(seen) < len(data):
+        piece = await asyncio.wait_for(anext(follow), 20)
+        assert not piece.anew
+        seen += piece.data
+    assert seen == data
+
+
+async def test_a_file_is_searched_where_it_is(here: Transport, tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    block = 1 << 20
+    data = bytearray(b"x\0\xff\n" * (block // 4) * 3)
+    words = "Größe; $(touch no) '-e".encode()
+    for at in (5, block - 4, 2 * block + 9):
+        data[at : at + len(words)] = words
+    path.write_bytes(data)
+    reader = FileReader(here, str(path))
+    size = len(data)
+    assert await reader.search(words, 0, size) == 2 * block + 9
+    assert await reader.search(words, 0, 2 * block + 9) == block - 4, "over the border of two blocks"
+    assert await reader.search(words, 0, 2 * block + 10) == 2 * block + 9
+    assert await reader.search(words, 6, block - 4) is None
+    assert await reader.search(b"$(TOUCH no)", 0, size) == 2 * block + 9 + len("Größe; ".encode())
+    assert not list(tmp_path.glob("no"))
+    assert await seek.find_last(reader, "größe; $(touch", size) == 2 * block + 9
+    with pytest.raises(NoSuchFile):
+        await FileReader(here, str(tmp_path / "absent")).search(b"x", 0, 9)
+
+
+async def test_where_grep_tells_no_offsets_the_file_is_read_here(
+    here: Transport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "grep").write_text("#!/bin/sh\necho 'grep: unrecognized option: b' >&2; exit 2\n")
+    (tmp_path / "grep").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(seek, "READ_BYTES", 100)
+    path = tmp_path / "log"
+    path.write_bytes(b"the needle\n" + b"hay\n" * 200)
+    reader = FileReader(here, str(path))
+    with pytest.raises(Unsupported):
+        await reader.search(b"needle", 0, 100)
+    left: list[int] = []
+    assert await seek.find_last(reader, "NEEDLE", 811, left.append) == 4
+    assert left
+    assert await seek.find_last(reader, "pin", 811) is None
+
+
+async def test_a_binary_file_and_an_endless_line_are_shown_in_pieces(here: Transport, tmp_path: Path) -> None:
+    path = tmp_path / "endless"
+    with path.open("wb") as file:
+        file.write(b"head\n")
+        file.truncate(10 << 30)
+        file.seek(0, os.SEEK_END)
+        file.write(bytes(range(14, 27)) + b"\x00\x80" * 600_000)
+    reader = FileReader(here, str(path))
+    buffer = LogBuffer()
+    chunk = await reader.tail(1 << 20)
+    buffer.restart(chunk)
+    assert buffer.lines, "a line without an end is shown all the same"
+    assert all(len(line) <= LONGEST for line in buffer.lines)
+    assert buffer.end == path.stat().st_size
+    begin = max(buffer.start - (1 << 18), 0)
+    piece = await reader.read(begin, buffer.start - begin)
+    assert buffer.prepend(piece) == 0, "no line begins there"
+    assert buffer.prepend(piece, cut=True) > 0
+    assert buffer.start == begin
 
 
 class _Dead:

@@ -8,6 +8,7 @@ import json
 import os
 import stat
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -545,6 +546,22 @@ async def test_a_tail_and_what_follows_have_every_line_once(server: KubeServer, 
         await following.aclose()
         with pytest.raises(Unsupported):
             await log.read(0, 10)
+        await log.close()
+
+
+async def test_a_log_is_given_from_a_time_on_and_goes_on_after_it(server: KubeServer, tmp_path: Path) -> None:
+    async with opened(tmp_path, server.url) as backend:
+        _stream, log = await log_of(backend, server)
+        at = datetime(2026, 11, 23, 22, 0, 57, tzinfo=UTC).timestamp()
+        chunk, whole = await log.since(at, 1 << 20)
+        assert (chunk.data, whole) == (b"line 57\nline 58\nline 59\n", True)
+        chunk, whole = await log.since(at, 10)
+        assert (chunk.data, whole) == (b"line 57\nline 58\n", False)
+        following = log.follow(chunk)
+        first = asyncio.create_task(anext(following))
+        assert (await asyncio.wait_for(first, 20)).data == b"line 59\n", "what was not given comes"
+        await following.aclose()
+        assert await log.since(at + 1e6, 10) == (LogChunk(data=b""), True)
         await log.close()
 
 

@@ -36,8 +36,8 @@ ALLOWED: Mapping[str, frozenset[str]] = MappingProxyType(
         "themes": frozenset(),
         "console.ui": frozenset(
             {
-                *("console.actions", "console.errors", "console.model", "console.render", "console.store"),
-                *("console.suggest", "console.text", "console.triage"),
+                *("console.actions", "console.errors", "console.logs", "console.model", "console.render"),
+                *("console.store", "console.suggest", "console.text", "console.triage"),
             }
         ),
     }

@@ -75,7 +75,7 @@ def test_errors_are_another_output_when_they_go_to_another_file() -> None:
 def test_ranks_have_files_of_their_own_where_the_name_has_a_place_for_them() -> None:
     found = outputs(job("5", STDOUT="/w/%j-%2t", STDERR="/w/err", NumTasks="3"), "n1")
     assert [(output.name, output.path, output.rank) for output in found] == [
-        ("stdout", "/w/5-00", None),
+        ("stdout", "/w/5-00", 0),
         ("stderr", "/w/err", None),
         ("rank 1", "/w/5-01", 1),
         ("rank 2", "/w/5-02", 2),

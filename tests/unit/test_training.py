@@ -46,6 +46,43 @@ LINES = {
         "steps: 10 loss: 2.3456 iter time (s): 1.230 samples/sec: 104.065",
         Progress(step=10, loss=2.3456, step_s=1.23),
     ),
+    "huggingface 5 dictionary": (
+        "{'loss': '2.345', 'grad_norm': '1.234', 'learning_rate': '4.9e-05', 'epoch': '0.02'}",
+        Progress(loss=2.345),
+    ),
+    "lightning, several losses": (
+        "Epoch 3:  50%|█████     | 50/100 [00:25<00:25,  1.98it/s, v_num=0, train_loss_step=0.731, val_loss=0.9]",
+        Progress(step=50, steps=100, loss=0.731, step_s=1 / 1.98, left_s=25.0),
+    ),
+    "lightning, rich": (
+        "Epoch 0/9  ━━━━━━━╸━━━━━━━━ 10/100 0:00:05 • 0:00:45 2.00it/s v_num: 1.000 train_loss: 0.731",
+        Progress(step=10, steps=100, loss=0.731, step_s=0.5, left_s=45.0),
+    ),
+    "nemo 1": (
+        "Epoch 0: :   1%|▏  | 100/10000 [01:00<1:39:00, v_num=x, reduced_train_loss=9.870, global_step=99.00, "
+        "consumed_samples=25600.0, train_step_timing in s=0.600]",
+        Progress(step=99, steps=10000, loss=9.87, step_s=0.6, left_s=5940.0),
+    ),
+    "megatron with throughput": (
+        " [2026-11-23 22:57:08] iteration       10/     100 | consumed samples:         1280 | elapsed time per iteration "
+        "(ms): 850.0 | throughput per GPU (TFLOP/s/GPU): 412.5 | learning rate: 1.5E-05 | global batch size:   128 | "
+        "lm loss: 9.5E+00 | load_balancing_loss: 1.002E+00 | loss scale: 1.0 |",
+        Progress(step=10, steps=100, loss=9.5, step_s=0.85),
+    ),
+    "deepspeed engine": (
+        "[2026-11-23 22:57:08,123] [INFO] [logging.py:96:log_dist] [Rank 0] step=40, skipped=0, lr=[1e-05], "
+        "mom=[(0.9, 0.999)]",
+        Progress(step=40),
+    ),
+    "deepspeed timer": (
+        "[2026-11-23 22:57:08,123] [INFO] [timer.py:260:stop] epoch=0/micro_step=40/global_step=10, "
+        "RunningAvgSamplesPerSec=12.5, CurrSamplesPerSec=12.6, MemAllocated=10.1GB, MaxMemAllocated=20.2GB",
+        Progress(step=10),
+    ),
+    "a time of arrival": (
+        "Iter(train) step: 100 eta: 1 day, 2:03:04  time: 0.5  loss: 1.25",
+        Progress(step=100, loss=1.25, left_s=86_400 + 2 * 3600 + 184.0),
+    ),
     "plain": (
         "step 5000/19500 | loss 5.0838 | lr 1.268e-04 | grad norm 0.414 | 304232 tokens/s",
         Progress(step=5000, steps=19500, loss=5.0838, tokens_per_s=304232.0),

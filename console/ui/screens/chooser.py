@@ -1,4 +1,4 @@
-"""Choosing the columns of a table and their order."""
+"""Choosing from a list: the columns of a table and their order, the outputs of a job."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from textual.containers import Vertical
 from textual.events import Key
 from textual.screen import ModalScreen
 
-from console.render.cells import Cell, fit
+from console.model import LogStream
+from console.render.cells import Cell, cell_width, fit
 from console.render.tables import Table
 from console.ui.actions import CHOOSER
 from console.ui.keymap import key_of
@@ -56,21 +57,18 @@ class Choosing:
         self._chooser.dismiss(None)
 
 
-class ColumnChooser(ModalScreen[tuple[str, ...] | None]):
-    """Gives the ids of the chosen columns; empty: by the room; None when it is left."""
+class Chooser(ModalScreen[tuple[Any, ...] | None]):
+    """A list in a panel. Gives what is chosen; None when it is left."""
 
     AUTO_FOCUS = ""
 
-    def __init__(self, table: Table[Any], chosen: Sequence[str] | None) -> None:
+    def __init__(self, title: str) -> None:
         super().__init__(classes="panel")
-        self._table = table
-        ids = [column.id for column in table.columns]
-        self._on = set(chosen or ids)
-        self._order = [*chosen, *(name for name in ids if name not in chosen)] if chosen else ids
+        self._title = title
         self.pane = LinesPane("choices", "surface")
         """What the keys for moving move."""
         self.pane.active = True
-        self._handlers = (Choosing(self), Motions(self))
+        self.handlers: tuple[object, ...] = ()
 
     @property
     def console_app(self) -> QuarterdeckApp:
@@ -80,20 +78,53 @@ class ColumnChooser(ModalScreen[tuple[str, ...] | None]):
     def compose(self) -> ComposeResult:
         """Stack title and list."""
         with Vertical(id="box"):
-            yield Caption(f"columns of {self._table.title}", self._keys())
+            yield Caption(self._title, self.keys())
             yield self.pane
             yield Rule()
 
-    def _keys(self) -> str:
+    def keys(self) -> str:
+        """Return what to press, in words."""
+        raise NotImplementedError
+
+    def rows(self) -> list[Row]:
+        """Return the list as it stands."""
+        raise NotImplementedError
+
+    def on_mount(self) -> None:
+        """Show the list."""
+        self.pane.show(self.rows())
+
+    def on_key(self, event: Key) -> None:
+        """Do what the key means here."""
+        event.stop()
+        event.prevent_default()
+        action = self.console_app.keymap.find(key_of(event.key, event.character), CHOOSER)
+        for handler in self.handlers:
+            method = None if action is None else getattr(handler, action.method, None)
+            if method is not None:
+                method("")
+                return
+
+
+class ColumnChooser(Chooser):
+    """Gives the ids of the chosen columns; empty: by the room; None when it is left."""
+
+    def __init__(self, table: Table[Any], chosen: Sequence[str] | None) -> None:
+        super().__init__(f"columns of {table.title}")
+        self._table = table
+        ids = [column.id for column in table.columns]
+        self._on = set(chosen or ids)
+        self._order = [*chosen, *(name for name in ids if name not in chosen)] if chosen else ids
+        self.handlers = (Choosing(self), Motions(self))
+
+    def keys(self) -> str:
+        """See `Chooser`."""
         names = ("mark", "carry-down", "carry-up", "reset", "open", "back")
         mark, down, up, reset, take, leave = map(self.console_app.key_for, names)
         return f"{mark} shows, {down} {up} move, {reset} resets, {take} takes, {leave} leaves"
 
-    def on_mount(self) -> None:
-        """Show the columns."""
-        self._show()
-
-    def _show(self) -> None:
+    def rows(self) -> list[Row]:
+        """See `Chooser`."""
         rows = []
         for name in self._order:
             column = self._table.column(name)
@@ -107,23 +138,12 @@ class ColumnChooser(ModalScreen[tuple[str, ...] | None]):
                     )
                 )
             )
-        self.pane.show(rows)
-
-    def on_key(self, event: Key) -> None:
-        """Do what the key means here."""
-        event.stop()
-        event.prevent_default()
-        action = self.console_app.keymap.find(key_of(event.key, event.character), CHOOSER)
-        for handler in self._handlers:
-            method = None if action is None else getattr(handler, action.method, None)
-            if method is not None:
-                method("")
-                return
+        return rows
 
     def toggle(self) -> None:
         """Show the column under the cursor, or not."""
         self._on ^= {self._order[self.pane.index]}
-        self._show()
+        self.pane.show(self.rows())
 
     def carry(self, by: int) -> None:
         """Move the column under the cursor, and the cursor with it."""
@@ -132,10 +152,73 @@ class ColumnChooser(ModalScreen[tuple[str, ...] | None]):
         if 0 <= to < len(self._order):
             self._order[at], self._order[to] = self._order[to], self._order[at]
             self.pane.move(by)
-            self._show()
+            self.pane.show(self.rows())
 
     def take(self) -> None:
         """Give what is chosen."""
         chosen = tuple(name for name in self._order if name in self._on)
         natural = tuple(column.id for column in self._table.columns)
         self.dismiss(() if chosen == natural else chosen or None)
+
+
+class ChoosingOutputs:
+    """What the keys do to a list of outputs besides moving in it."""
+
+    def __init__(self, chooser: OutputChooser) -> None:
+        self._chooser = chooser
+
+    def act_mark(self, argument: str) -> None:
+        """Mark the output, or not."""
+        self._chooser.toggle()
+
+    def act_open(self, argument: str) -> None:
+        """Read what is marked, else what is under the cursor."""
+        self._chooser.take()
+
+    def act_back(self, argument: str) -> None:
+        """Read on."""
+        self._chooser.dismiss(None)
+
+    def act_quit(self, argument: str) -> None:
+        """Leave the list, not the console."""
+        self._chooser.dismiss(None)
+
+
+class OutputChooser(Chooser):
+    """Gives the places in the list of the outputs to read."""
+
+    def __init__(self, streams: Sequence[LogStream], chosen: int) -> None:
+        super().__init__("outputs of the job")
+        self._streams = streams
+        self._marked: set[int] = set()
+        self.pane.index = chosen
+        self.handlers = (ChoosingOutputs(self), Motions(self))
+
+    def keys(self) -> str:
+        """See `Chooser`."""
+        mark, take, leave = map(self.console_app.key_for, ("mark", "open", "back"))
+        return f"{mark} marks for together, {take} reads, {leave} leaves"
+
+    def rows(self) -> list[Row]:
+        """See `Chooser`."""
+        width = min(max(cell_width(stream.name) for stream in self._streams), 32)
+        return [
+            Row(
+                (
+                    Cell("[x] " if at in self._marked else "[ ] ", "key" if at in self._marked else "muted"),
+                    Cell(fit(stream.name, width), "name"),
+                    Cell(f"  {stream.path or stream.detail}", "muted"),
+                )
+            )
+            for at, stream in enumerate(self._streams)
+        ]
+
+    def toggle(self) -> None:
+        """Mark the output under the cursor, or not, and go on to the next."""
+        self._marked ^= {self.pane.index}
+        self.pane.show(self.rows())
+        self.pane.move(1)
+
+    def take(self) -> None:
+        """Give what is chosen."""
+        self.dismiss(tuple(sorted(self._marked)) or (self.pane.index,))

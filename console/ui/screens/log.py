@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from textual.widget import Widget
 
 from console.errors import QuarterdeckError
+from console.logs import ranks
+from console.logs.merged import MergedLog, open_merged
 from console.model import LogChunk, LogStream
 from console.render import units
 from console.render.cells import Cell
@@ -15,68 +18,16 @@ from console.render.training import Training, training_line
 from console.ui.live import LogReader
 from console.ui.logpane import LogPane
 from console.ui.panes import Rule
-from console.ui.prompt import Prompt
 from console.ui.screens.base import BaseScreen
 from console.ui.screens.handlers import Motions
+from console.ui.screens.logkeys import Reading
+from console.ui.screens.logplaces import Places
 
-TAIL_BYTES = 1 << 20
-EARLIER_BYTES = 1 << 18
-"""What scrolling over the first line brings, and what is shown around something found far back."""
-LONGEST_LINE = 64 << 20
-"""Further back than this no beginning of a line is looked for."""
-SEARCH_BYTES = 4 << 20
-"""What one step of a search through what is not loaded reads."""
-
-
-class Reading:
-    """What only this screen does."""
-
-    def __init__(self, screen: LogScreen) -> None:
-        self._screen = screen
-
-    def act_top(self, argument: str) -> None:
-        """To the first line that is loaded; what stands before it comes."""
-        self._screen.go_up(self._screen.pane.count)
-
-    def act_up(self, argument: str) -> None:
-        """One line up."""
-        self._screen.go_up(1)
-
-    def act_page_up(self, argument: str) -> None:
-        """A page up."""
-        self._screen.go_up(max(self._screen.pane.page - 1, 1))
-
-    def act_half_up(self, argument: str) -> None:
-        """Half a page up."""
-        self._screen.go_up(max(self._screen.pane.page // 2, 1))
-
-    def act_bottom(self, argument: str) -> None:
-        """To the end, and go along with it."""
-        self._screen.go_to_end()
-
-    def act_find(self, argument: str) -> None:
-        """Search upwards."""
-        screen = self._screen
-        if argument:
-            screen.search(argument, -1)
-        else:
-            screen.ask(Prompt("/", screen.pane.words, screen.history))
-
-    def act_find_up(self, argument: str) -> None:
-        """Search on, upwards."""
-        self._screen.search(self._screen.pane.words, -1)
-
-    def act_find_down(self, argument: str) -> None:
-        """Search on, downwards."""
-        self._screen.search(self._screen.pane.words, 1)
-
-    def act_next_output(self, argument: str) -> None:
-        """Read the next output of the job."""
-        self._screen.choose(1)
+TAIL_BYTES = 1 << 18
 
 
 class LogScreen(BaseScreen):
-    """One output of a job at a time."""
+    """One output of a job at a time, or those of several ranks together."""
 
     kind = "log"
 
@@ -85,12 +36,20 @@ class LogScreen(BaseScreen):
         self.pane = LogPane()
         self.rule = Rule()
         self.history: list[str] = []
+        self.times: list[str] = []
         self._training = Training()
         self._key = key
         self._streams: tuple[LogStream, ...] = ()
         self._chosen = 0
-        self._reader: LogReader | None = None
-        self._state = Cell("asking ...", "muted")
+        self._within: list[int] = []
+        self._together: tuple[range, ...] | None = None
+        """Ranks whose outputs are read together, empty for all; None: one output."""
+        self._picked: tuple[LogStream, ...] = ()
+        """Those that were chosen from the list to be read together."""
+        self.reader: LogReader | None = None
+        self.live = True
+        self.state = Cell("asking ...", "muted")
+        self.places = Places(self)
         self.handlers = (Reading(self), Motions(self))
 
     def body(self) -> Iterable[Widget]:
@@ -101,16 +60,16 @@ class LogScreen(BaseScreen):
 
     def on_mount(self) -> None:
         """Ask which outputs there are, and read the first."""
-        self._work(self._follow(), "log")
+        self.work(self.follow(), "log")
 
     async def on_unmount(self) -> None:
         """Let go of the output."""
-        if self._reader is not None:
-            await self._reader.close()
+        if self.reader is not None:
+            await self.reader.close()
 
     # ---- reading
 
-    def _work(self, work: Coroutine[Any, Any, None], group: str) -> None:
+    def work(self, work: Coroutine[Any, Any, None], group: str) -> None:
         """Run something that reads; what ends it is said."""
         self.run_worker(self._told(work), name=f"the {group}", group=group, exclusive=True, exit_on_error=False)
 
@@ -118,30 +77,60 @@ class LogScreen(BaseScreen):
         try:
             await work
         except QuarterdeckError as error:
-            self._say(Cell(error.what, "bad"))
+            self.say(Cell(error.what, "bad"))
             self.console_app.say(f"{error}. {error.hint}" if error.hint else str(error), "bad")
 
-    def _say(self, state: Cell) -> None:
-        self._state = state
+    def say(self, state: Cell) -> None:
+        """Say how the reading is going."""
+        self.state = state
         self.tick()
 
-    async def _follow(self) -> None:
+    async def follow(self) -> None:
         """Show the end of the chosen output, and what follows as it is written."""
-        desk, pane = self.console_app.session.desk, self.pane
+        pane = self.pane
         if not self._streams:
-            self._streams = await desk.log_streams(self._key)
+            self._streams = await self.console_app.session.desk.log_streams(self._key)
         if not self._streams:
-            self._say(Cell("nothing is written yet", "muted"))
+            self.say(Cell("nothing is written yet", "muted"))
             return
-        reader = self._reader = await desk.open_log(self._key, self._streams[self._chosen])
+        old, self.reader = self.reader, None
+        if old is not None:
+            await old.close()
+        reader = self.reader = await self._opened()
         chunk = await reader.tail(TAIL_BYTES)
-        pane.buffer.restart(chunk)
+        pane.buffer.restart(chunk, ranks.MERGED if isinstance(reader, MergedLog) else None)
         pane.go(pane.count)
         self._learn(pane.buffer.lines, anew=True)
-        self._say(Cell("live", "ok"))
+        if isinstance(reader, MergedLog):
+            self._say_what_is_missing(reader)
+        await self.go_along(reader, chunk)
+
+    async def go_along(self, reader: LogReader, chunk: LogChunk) -> None:
+        """Show what follows a piece as it is written."""
+        self.live = True
+        self.say(Cell("live", "ok"))
         async for piece in reader.follow(chunk):
             self._take(piece)
-        self._say(Cell("ended", "muted"))
+        self.say(Cell("ended", "muted"))
+
+    async def _opened(self) -> LogReader:
+        desk = self.console_app.session.desk
+        if self._together is None:
+            return await desk.open_log(self._key, self._streams[self._chosen])
+        return await open_merged(partial(desk.open_log, self._key), self._side_by_side())
+
+    def _side_by_side(self) -> list[tuple[int, LogStream]]:
+        if self._picked:
+            return ranks.numbered(self._picked, every=True)
+        chosen = self._together or ()
+        return [pair for pair in ranks.numbered(self._streams) if not chosen or ranks.wanted(pair[0], chosen)]
+
+    def _say_what_is_missing(self, reader: MergedLog) -> None:
+        words = [f"{number}: {error.what}" for number, error in sorted(reader.failures.items())]
+        if reader.left_out:
+            words.append(f"{reader.left_out} more are not read: `ranks 64-127` reads others")
+        if words:
+            self.console_app.say("; ".join(words[:4]), "warn")
 
     def _take(self, piece: LogChunk) -> None:
         pane = self.pane
@@ -154,7 +143,7 @@ class LogScreen(BaseScreen):
             before = len(pane.buffer.lines)
             dropped = pane.buffer.append(piece)
             pane.grown(-dropped)
-            self._learn(pane.buffer.lines[before - dropped :])
+            self._learn(pane.buffer.lines[max(before - dropped, 0) :])
         if at_end or piece.anew:
             pane.go(pane.count)
         self.tick()
@@ -166,101 +155,86 @@ class LogScreen(BaseScreen):
         for line in lines:
             self._training.take(line)
 
-    # ---- moving and searching
+    # ---- which output
 
-    def go_up(self, by: int) -> None:
-        """Move up; at the first line that is loaded, load what stands before it."""
-        self.pane.move(-by)
-        if self.pane.index == 0 and self._has_more():
-            self._work(self._earlier(), "earlier part")
-
-    def _has_more(self) -> bool:
-        return self._reader is not None and self._reader.seekable and self.pane.buffer.start > 0
-
-    async def _earlier(self) -> None:
-        reader, pane = self._reader, self.pane
-        if reader is None:
-            return
-        size, end, brought = EARLIER_BYTES, pane.buffer.start, 0
-        while end > 0 and not brought and size <= LONGEST_LINE:
-            begin = max(end - size, 0)
-            brought = pane.buffer.prepend(await reader.read(begin, end - begin))
-            size *= 4
-        pane.grown(brought)
-        self.tick()
-
-    def go_to_end(self) -> None:
-        """Go to the last line; after something was found far back, read the end anew."""
-        self.pane.go(self.pane.count)
-        if self._state.text != "live":
-            self._work(self._follow(), "log")
-
-    def choose(self, by: int) -> None:
-        """Read another output."""
+    def choose_next(self) -> None:
+        """Read the next output; of one that several ranks write, the next rank."""
         if len(self._streams) > 1:
-            self._chosen = (self._chosen + by) % len(self._streams)
-            self._work(self._follow(), "log")
+            self.choose((self._chosen + (self._together is None)) % len(self._streams))
+        elif found := self._ranks_within():
+            now = self.pane.buffer.only
+            at = found.index(now[0].start) + 1 if len(now) == 1 and now[0].start in found else 0
+            self._only(() if at == len(found) else (range(found[at], found[at] + 1),))
 
-    def search(self, words: str, by: int) -> None:
-        """Go to the next line that has these words; upwards also through what is not loaded yet."""
-        pane = self.pane
-        pane.words = words
-        if not words:
-            pane.sync()
-            return
-        found = pane.buffer.find(words, pane.index, by)
-        if found is not None:
-            pane.go(found)
-        elif by < 0 and self._has_more():
-            self._work(self._search_back(words), "search")
-        else:
-            pane.sync()
-            self.console_app.say(f"{words} stands nowhere {'above' if by < 0 else 'below'}", "warn")
+    def choose(self, at: int) -> None:
+        """Read one output alone."""
+        self._chosen, self._together, self._picked = at, None, ()
+        self.pane.buffer.only = ()
+        self.work(self.follow(), "log")
 
-    async def _search_back(self, words: str) -> None:
-        reader = self._reader
-        if reader is None:
-            return
-        wanted, end = words.lower().encode(), self.pane.buffer.start
-        while end > 0:
-            begin = max(end - SEARCH_BYTES, 0)
-            piece = await reader.read(begin, end - begin + len(wanted))
-            at = piece.data.lower().rfind(wanted)
-            if at >= 0:
-                await self._show_around(reader, begin + at)
+    def choose_from_list(self) -> None:
+        """Choose from a list which outputs to read."""
+        from console.ui.screens.chooser import OutputChooser
+
+        if self._streams:
+            self.app.push_screen(OutputChooser(self._streams, self._chosen), self._chose)
+
+    def _chose(self, chosen: tuple[int, ...] | None) -> None:
+        if chosen and len(chosen) == 1:
+            self.choose(chosen[0])
+        elif chosen:
+            self._picked, self._together = tuple(self._streams[at] for at in chosen), ()
+            self.work(self.follow(), "log")
+
+    def read_ranks(self, chosen: tuple[range, ...] | None) -> None:
+        """Read these ranks together, empty: all; None: all if it is one now, else the one under the cursor."""
+        here = self.pane.buffer.shown(self.pane.index).rank
+        if len(self._streams) > 1:
+            if chosen is None and self._together is not None:
+                at = [self._streams.index(stream) for number, stream in self._side_by_side() if number == here]
+                self.choose(at[0] if at else self._chosen)
                 return
-            end = begin
-            self.console_app.say(f"searching for {words}: {units.size(end)} left", "info")
-        self.console_app.say(f"{words} stands nowhere above", "warn")
+            self._together, self._picked = chosen or (), ()
+            self.work(self.follow(), "log")
+        elif self.pane.buffer.form is not None:
+            one = () if here is None or self.pane.buffer.only else (range(here, here + 1),)
+            self._only(one if chosen is None else chosen)
+        else:
+            self.console_app.say("this is the only output, and its lines do not say which rank wrote them", "warn")
 
-    async def _show_around(self, reader: LogReader, offset: int) -> None:
-        """Show the lines around a byte; they are no longer those at the end."""
-        self.workers.cancel_group(self, "log")
-        begin = max(offset - EARLIER_BYTES, 0)
-        self.pane.buffer.restart(await reader.read(begin, 2 * EARLIER_BYTES))
-        self.pane.go(self.pane.buffer.at(offset))
-        self.console_app.say("found further up; G goes back to the end", "info")
-        self._say(Cell("not live", "warn"))
+    def _ranks_within(self) -> list[int]:
+        buffer = self.pane.buffer
+        if not buffer.only:
+            self._within = buffer.ranks() if buffer.form is not None else []
+        return self._within
+
+    def _only(self, chosen: tuple[range, ...]) -> None:
+        """Hold only the lines of these ranks."""
+        self._ranks_within()
+        self.pane.buffer.only = chosen
+        self.work(self.follow(), "log")
+
+    # ---- what is typed and shown
 
     def entered(self, sign: str, text: str) -> None:
-        """Search."""
+        """Search, or go to a time."""
         super().entered(sign, text)
         if sign == "/":
             self.close_prompt()
-            self.search(text, -1)
-
-    # ---- what is shown
+            self.places.search(text, -1)
+        elif sign == "@":
+            self.close_prompt()
+            if text:
+                self.console_app.commands.run(f"time {text}")
 
     def show(self) -> None:
         """Say which output this is, whether it is live, and how the training goes."""
         buffer = self.pane.buffer
-        which = f"{self._chosen + 1}/{len(self._streams)} " if len(self._streams) > 1 else ""
-        name = self._streams[self._chosen].name if self._streams else "log"
-        size = f"  {units.size(buffer.end)}B" if buffer.end else ""
+        size = f"  {units.size(buffer.end)}B" if buffer.end and self._together is None else ""
         self.header.place = (
             Cell(f"{'/'.join(self._key)}  ", "title"),
-            Cell(f"{name} {which} ", "muted"),
-            self._state,
+            Cell(f"{self._which()}  ", "muted"),
+            self.state,
             Cell(size, "muted"),
         )
         self.rule.title = training_line(self.console_app.view, self._training, self.size.width)
@@ -268,11 +242,20 @@ class LogScreen(BaseScreen):
         self.rule.sync()
         super().show()
 
+    def _which(self) -> str:
+        if not self._streams:
+            return "log"
+        if isinstance(self.reader, MergedLog) and self._together is not None:
+            return f"ranks {ranks.folded(self.reader.numbers)}"
+        which = f" {self._chosen + 1}/{len(self._streams)}" if len(self._streams) > 1 else ""
+        only = self.pane.buffer.only
+        of = f" rank {ranks.said(only)}" if only else ""
+        return f"{self._streams[self._chosen].name}{which}{of}"
+
     def picture(self) -> Iterator[str]:
         """Yield all lines that are loaded."""
-        yield from self.pane.buffer.lines
-        if self.pane.buffer.unfinished:
-            yield self.pane.buffer.unfinished
+        for at in range(self.pane.count):
+            yield self.pane.line_with_rank(at)
 
     def clip(self) -> str:
         """Return the line under the cursor."""
