@@ -282,11 +282,8 @@ class PbsCluster:
 
     def words(self) -> str:
         """Return the end of every log of the server and the scheduler, and of the MoMs."""
-        found = []
-        for name in (SERVER, *self.moms):
-            for log in sorted((self.base / name / "spool").glob("*_logs/*")):
-                found.append(f"--- {name}: {log.parent.name}\n{log.read_text(errors='replace')[-1500:]}")
-        return "\n".join(found)
+        logs = [log for name in (SERVER, *self.moms) for log in sorted((self.base / name / "spool").glob("*_logs/*"))]
+        return "\n".join(f"--- {log}\n{log.read_text(errors='replace')[-1500:]}" for log in logs)
 
     def _words(self, name: str) -> str:
         return (self.base / name / "init.log").read_text(errors="replace")[-400:]
