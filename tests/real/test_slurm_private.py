@@ -125,7 +125,9 @@ def test_the_command_lists_what_it_may_see_and_says_what_is_denied(base: Path) -
         assert [job["id"] for job in state["jobs"]] == [mine]
         assert state["nodes"] == []
         states = {source["name"]: source["state"] for source in state["sources"]}
-        assert states == {"slurm:lab/jobs": "ok", "slurm:lab/nodes": "denied"}
+        assert states == {
+            "slurm:lab/jobs": "ok", "slurm:lab/nodes": "denied", "slurm:lab/history": "unsupported"
+        }  # fmt: skip
         assert "slurm:lab/nodes" in done.stderr
         assert "does not show this to this user" in done.stderr
         assert "PrivateData" in done.stderr

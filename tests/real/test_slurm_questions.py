@@ -119,7 +119,7 @@ def test_a_job_that_waits_for_gpus(cluster: SlurmCluster, qd: Console) -> None:
     assert {"job size", "partition"} <= {part["name"] for part in found["priority"]}
     second = qd.until(after, lambda found: code(found) == "Priority")
     assert second["position"] == 2
-    assert {"name": "nice", "value": -100.0, "share": None} in second["priority"]
+    assert {"name": "nice", "value": -100.0, "share": None, "note": ""} in second["priority"]
     text = qd("explain", big).stdout
     assert "nodes that would fit" in text
     assert "place         1 in its queue" in text
