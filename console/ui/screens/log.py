@@ -23,7 +23,7 @@ from console.ui.screens.handlers import Motions
 from console.ui.screens.logkeys import Reading
 from console.ui.screens.logplaces import Places
 
-TAIL_BYTES = 1 << 18
+TAIL_BYTES = 1 << 17
 
 
 class LogScreen(BaseScreen):
@@ -71,13 +71,14 @@ class LogScreen(BaseScreen):
 
     def work(self, work: Coroutine[Any, Any, None], group: str) -> None:
         """Run something that reads; what ends it is said."""
-        self.run_worker(self._told(work), name=f"the {group}", group=group, exclusive=True, exit_on_error=False)
+        self.run_worker(self._told(work, group), name=f"the {group}", group=group, exclusive=True, exit_on_error=False)
 
-    async def _told(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _told(self, work: Coroutine[Any, Any, None], group: str) -> None:
         try:
             await work
         except QuarterdeckError as error:
-            self.say(Cell(error.what, "bad"))
+            if group == "log":
+                self.say(Cell(error.what, "bad"))
             self.console_app.say(f"{error}. {error.hint}" if error.hint else str(error), "bad")
 
     def say(self, state: Cell) -> None:
