@@ -300,6 +300,11 @@ class LogBuffer:
         return next((at for at, stamp in found if stamp.at >= wanted), len(self.lines))
 
 
+def is_binary(data: bytes) -> bool:
+    """Whether a piece of an output is no text."""
+    return b"\0" in data
+
+
 def last_lines(data: bytes, count: int) -> bytes:
     """Return the last `count` lines of a piece, all of it when `count` is 0; a piece may begin within a line."""
     if count <= 0:

@@ -224,6 +224,17 @@ async def test_where_a_backend_keeps_the_times_it_is_asked() -> None:
         await until(pilot, app, "and more")
 
 
+async def test_a_file_that_is_no_text_is_said_and_shown_as_far_as_it_can_be() -> None:
+    app = Console()
+    async with running(app, (90, 24)) as pilot:
+        await on_job(pilot, app)
+        app.session.desk.streams = (LogStream(name="stdout"),)
+        app.session.desk.outputs["stdout"] = Output(b"\x7fELF\0\x01\x1b]52;c;eA==\x07 words" + b"\0" * 70_000)
+        await press(pilot, app, "L")
+        await until(pilot, app, "this is no text")
+        assert "ELF words" in app.text
+
+
 async def test_what_is_found_stands_out() -> None:
     app = Console()
     async with running(app, (90, 24)) as pilot:

@@ -14,6 +14,7 @@ from console.logs.merged import MergedLog, open_merged
 from console.model import LogChunk, LogStream
 from console.render import units
 from console.render.cells import Cell
+from console.render.log import is_binary
 from console.render.training import Training, training_line
 from console.ui.live import LogReader
 from console.ui.logpane import LogPane
@@ -104,6 +105,8 @@ class LogScreen(BaseScreen):
         self._learn(pane.buffer.lines, anew=True)
         if isinstance(reader, MergedLog):
             self._say_what_is_missing(reader)
+        if is_binary(chunk.data):
+            self.console_app.say("this is no text: what can be shown of it is shown", "warn")
         await self.go_along(reader, chunk)
 
     async def go_along(self, reader: LogReader, chunk: LogChunk) -> None:
