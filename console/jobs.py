@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
@@ -26,6 +27,8 @@ class JobDesk:
             backend.cluster: frozenset(name for name, kind in CAPABILITIES.items() if isinstance(backend, kind))
             for backend in backends
         }
+        self._said: dict[JobKey, Explanation] = {}
+        """What looking for a job brought already; told once."""
 
     def able(self, cluster: str) -> frozenset[str]:
         """Return what the backend of a cluster can do: the names of CAPABILITIES."""
@@ -36,7 +39,8 @@ class JobDesk:
         backend = self._backends.get(key[0])
         if not isinstance(backend, Explainer):
             raise Unsupported("this cluster's backend does not say why jobs wait", key[0], _OTHERS)
-        return await backend.explain(key[1])
+        said = self._said.pop(key, None)
+        return said if said is not None else await backend.explain(key[1])
 
     async def log_streams(self, key: JobKey) -> tuple[LogStream, ...]:
         """Return the outputs of a job. Raises SourceError; Unsupported when its backend does not read them."""
@@ -75,21 +79,35 @@ class JobDesk:
         return await self._ask_around(name, able)
 
     async def _ask_around(self, name: str, clusters: Sequence[str]) -> JobKey:
-        """Return the job under the first cluster that knows it: arrays' tasks and ended jobs stand in no list."""
+        """Return the job under the first cluster that knows it: arrays' tasks and ended jobs stand in no list.
+
+        All are asked at once; one that is silent delays nobody who knows the job.
+        """
+        asking = [asyncio.ensure_future(self._knows(cluster, name)) for cluster in clusters]
         failure: SourceError | None = None
-        for cluster in clusters:
-            backend = self._backends[cluster]
-            try:
-                if isinstance(backend, Explainer):
-                    await backend.explain(name)
-                elif isinstance(backend, Logs):
-                    await backend.log_streams(name)
-            except NoSuchJob:
-                continue
-            except SourceError as error:
-                failure = error
-                continue
-            return cluster, name
+        try:
+            for answer in asyncio.as_completed(asking):
+                try:
+                    return await answer
+                except NoSuchJob:
+                    continue
+                except SourceError as error:
+                    failure = error
+        finally:
+            for task in asking:
+                task.cancel()
+            await asyncio.wait(asking)
+            for task in asking:
+                task.cancelled() or task.exception()
         if failure is not None:
             raise failure
         raise UsageError(f"no job is called {name}", hint="qd jobs lists them; an ended one may be forgotten already")
+
+    async def _knows(self, cluster: str, name: str) -> JobKey:
+        """Return the job's key where its backend knows it, keeping what it said. Raises NoSuchJob, SourceError."""
+        backend = self._backends[cluster]
+        if isinstance(backend, Explainer):
+            self._said[cluster, name] = await backend.explain(name)
+        elif isinstance(backend, Logs):
+            await backend.log_streams(name)
+        return cluster, name
