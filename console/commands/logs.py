@@ -127,9 +127,11 @@ async def _together(
 
 async def _print_end(reader: LogReader, writer: _Writer, lines: int) -> LogChunk:
     """Print the last lines, all for 0; return what `follow` goes on after."""
-    from console.render.log import last_lines
+    from console.render.log import is_binary, last_lines
 
     end = await reader.tail(PIECE_BYTES if lines or reader.seekable else WHOLE_BYTES)
+    if is_binary(end.data) and not writer.raw:
+        writer.complain("this is no text: what can be shown of it follows; --raw gives the bytes")
     if lines == 0 and reader.seekable and end.start:
         await _print_part(reader, writer, 0, end.start)
     writer.write(last_lines(end.data, lines))
@@ -188,7 +190,8 @@ class _Writer:
         from console.render.log import Lines
 
         self._call = call
-        self._raw = call.options.raw
+        self.raw = call.options.raw
+        """Whether the bytes are wanted as they are."""
         self._chosen = chosen
         self.width = 1
         """Cells that the widest rank takes."""
@@ -202,7 +205,7 @@ class _Writer:
 
     def write(self, data: bytes) -> None:
         """Print the lines that are complete."""
-        if self._raw:
+        if self.raw:
             self._call.say_bytes(data)
             return
         if not self._decided:
@@ -241,5 +244,5 @@ class _Writer:
 
     def finish(self) -> None:
         """Print what has no line end."""
-        if not self._raw and (rest := self._lines.last()).text:
+        if not self.raw and (rest := self._lines.last()).text:
             self._print(rest)

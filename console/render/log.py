@@ -156,6 +156,8 @@ class LogBuffer:
         self._pieces = Pieces()
         self._cleaner = Cleaner()
         self._decided = False
+        self._last: Shown | None = None
+        """The unfinished line as it may be shown, once somebody asked."""
         self.only: tuple[range, ...] = ()
         """Ranks whose lines are held; empty: all. It holds for what comes from now on."""
         self.start = 0
@@ -188,6 +190,7 @@ class LogBuffer:
     def append(self, chunk: LogChunk) -> int:
         """Take what follows; return how many lines were dropped at the beginning."""
         raw = self._pieces.feed(chunk.data)
+        self._last = None
         if not self._decided:
             self._decide([line for _, line in raw])
         for at, line in raw:
@@ -256,7 +259,7 @@ class LogBuffer:
     @property
     def unfinished(self) -> str:
         """The last line, as far as it is written."""
-        last = self._cleaner.peek(self._pieces.rest)
+        last = self._unfinished()
         hidden = self.only and self.form is not None and not ranks.wanted(last.rank, self.only)
         return "" if hidden else last.text
 
@@ -264,7 +267,12 @@ class LogBuffer:
         """Return a line with its colours and its rank; the one after the last is the unfinished one."""
         if at < len(self.lines):
             return Shown(self.lines[at], *self._looks[at])
-        return self._cleaner.peek(self._pieces.rest)
+        return self._unfinished()
+
+    def _unfinished(self) -> Shown:
+        if self._last is None:
+            self._last = self._cleaner.peek(self._pieces.rest)
+        return self._last
 
     def ranks(self) -> list[int]:
         """Return the ranks whose lines are held, in order."""
@@ -290,6 +298,11 @@ class LogBuffer:
             return None
         wanted = moment.before(found[-1][1])
         return next((at for at, stamp in found if stamp.at >= wanted), len(self.lines))
+
+
+def is_binary(data: bytes) -> bool:
+    """Whether a piece of an output is no text."""
+    return b"\0" in data
 
 
 def last_lines(data: bytes, count: int) -> bytes:

@@ -140,6 +140,26 @@ async def test_ranks_of_one_file_are_told_apart_and_shown_alone() -> None:
         assert list(of(app).picture())[-1] == "3: other"
 
 
+async def test_a_search_in_one_rank_passes_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log, "TAIL_BYTES", 2000)
+    monkeypatch.setattr(logplaces, "EARLIER_BYTES", 1000)
+    lines = [b" %d: step %d" % (at % 4, at) for at in range(4000)]
+    lines[401], lines[1002], lines[1203] = b" 1: the needle", b" 2: a needle", b" 3: needle"
+    app = Console()
+    async with running(app, (90, 24)) as pilot:
+        await on_job(pilot, app)
+        app.session.desk.streams = (LogStream(name="stdout"),)
+        app.session.desk.outputs["stdout"] = Output(b"\n".join(lines) + b"\n")
+        await press(pilot, app, "L")
+        await until(pilot, app, "▶ 3│ step 3999")
+        await press(pilot, app, "colon", *"ranks 1", "enter")
+        await until(pilot, app, "▶ 1│ step 3997")
+        await press(pilot, app, "slash", *"needle", "enter")
+        await until(pilot, app, "▶ 1│ the needle")
+        await press(pilot, app, "n")
+        await until(pilot, app, "needle stands nowhere above")
+
+
 async def test_a_log_without_ranks_says_so() -> None:
     app = Console()
     async with running(app, (120, 24)) as pilot:
@@ -202,6 +222,17 @@ async def test_where_a_backend_keeps_the_times_it_is_asked() -> None:
         assert 100 < time.time() - Timed.seen < 200
         output.write(b"and more\n")
         await until(pilot, app, "and more")
+
+
+async def test_a_file_that_is_no_text_is_said_and_shown_as_far_as_it_can_be() -> None:
+    app = Console()
+    async with running(app, (90, 24)) as pilot:
+        await on_job(pilot, app)
+        app.session.desk.streams = (LogStream(name="stdout"),)
+        app.session.desk.outputs["stdout"] = Output(b"\x7fELF\0\x01\x1b]52;c;eA==\x07 words" + b"\0" * 70_000)
+        await press(pilot, app, "L")
+        await until(pilot, app, "this is no text")
+        assert "ELF words" in app.text
 
 
 async def test_what_is_found_stands_out() -> None:

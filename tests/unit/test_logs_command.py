@@ -118,6 +118,15 @@ async def test_a_time_in_a_file_and_what_follows(tmp_path: Path, capsys: pytest.
     assert end.end == path.stat().st_size
 
 
+async def test_what_is_no_text_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "core"
+    path.write_bytes(b"\x7fELF\0\0\x1b[2J\n" * 3)
+    await logs._print_end(FileReader(LocalTransport(), str(path)), logs._Writer(call(), None, merged=False), 2)
+    out = capsys.readouterr()
+    assert out.out.splitlines() == ["ELF", "ELF"]
+    assert "this is no text" in out.err
+
+
 def on_terminal(words: list[str], **environ: str) -> bytes:
     """Return what a command writes to a terminal."""
     ours, theirs = pty.openpty()

@@ -14,6 +14,7 @@ from console.logs.merged import MergedLog, open_merged
 from console.model import LogChunk, LogStream
 from console.render import units
 from console.render.cells import Cell
+from console.render.log import is_binary
 from console.render.training import Training, training_line
 from console.ui.live import LogReader
 from console.ui.logpane import LogPane
@@ -23,7 +24,7 @@ from console.ui.screens.handlers import Motions
 from console.ui.screens.logkeys import Reading
 from console.ui.screens.logplaces import Places
 
-TAIL_BYTES = 1 << 18
+TAIL_BYTES = 1 << 17
 
 
 class LogScreen(BaseScreen):
@@ -71,13 +72,14 @@ class LogScreen(BaseScreen):
 
     def work(self, work: Coroutine[Any, Any, None], group: str) -> None:
         """Run something that reads; what ends it is said."""
-        self.run_worker(self._told(work), name=f"the {group}", group=group, exclusive=True, exit_on_error=False)
+        self.run_worker(self._told(work, group), name=f"the {group}", group=group, exclusive=True, exit_on_error=False)
 
-    async def _told(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _told(self, work: Coroutine[Any, Any, None], group: str) -> None:
         try:
             await work
         except QuarterdeckError as error:
-            self.say(Cell(error.what, "bad"))
+            if group == "log":
+                self.say(Cell(error.what, "bad"))
             self.console_app.say(f"{error}. {error.hint}" if error.hint else str(error), "bad")
 
     def say(self, state: Cell) -> None:
@@ -103,6 +105,8 @@ class LogScreen(BaseScreen):
         self._learn(pane.buffer.lines, anew=True)
         if isinstance(reader, MergedLog):
             self._say_what_is_missing(reader)
+        if is_binary(chunk.data):
+            self.console_app.say("this is no text: what can be shown of it is shown", "warn")
         await self.go_along(reader, chunk)
 
     async def go_along(self, reader: LogReader, chunk: LogChunk) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from console.logs import ranks, seek, stamps
+from console.logs import ansi, ranks, seek, stamps
 from console.logs.merged import MergedLog
 from console.model import LogChunk
 from console.render import units
@@ -18,6 +18,8 @@ EARLIER_BYTES = 1 << 18
 """What scrolling over the first line brings, and what is shown around something found far back."""
 LONGEST_LINE = 4 << 20
 """Further back than this no beginning of a line is looked for: it is then cut."""
+_LINE_BYTES = 1 << 14
+"""So far before something found the beginning of its line is looked for."""
 SINCE_BYTES = 16 << 20
 """What is read from a time on where a backend gives that and no place in a file."""
 
@@ -103,10 +105,23 @@ class Places:
             self._screen.console_app.say(f"searching for {words}: {units.size(left)} left", "info")
 
         at = await seek.find_last(reader, words, self._screen.pane.buffer.start, told)
+        while at is not None and not await self._is_of_a_chosen_rank(reader, at):
+            at = await seek.find_last(reader, words, at, told)
         if at is None:
             self._screen.console_app.say(f"{words} stands nowhere above", "warn")
         else:
             await self._show_around(reader, at, "found further up")
+
+    async def _is_of_a_chosen_rank(self, reader: LogReader, at: int) -> bool:
+        """Whether the line that holds a byte is one of those that are shown."""
+        buffer = self._screen.pane.buffer
+        if not buffer.only or buffer.form is None:
+            return True
+        begin = max(at - _LINE_BYTES, 0)
+        data = (await reader.read(begin, at - begin + ranks.HEAD)).data
+        head = data[data.rfind(b"\n", 0, at - begin) + 1 :]
+        text, _, _ = ansi.read(head[: 4 * ranks.HEAD].decode("utf-8", "replace"))
+        return ranks.wanted(ranks.split(buffer.form, text)[0], buffer.only)
 
     async def _show_around(self, reader: LogReader, offset: int, why: str) -> None:
         """Show the lines around a byte; they are no longer those at the end."""
