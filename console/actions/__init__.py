@@ -22,8 +22,8 @@ class Kind:
 
     of_nodes: bool
     """It acts on nodes; else on jobs."""
-    done: str
-    """Past tense, for people."""
+    spares_jobs: bool = False
+    """No job on the nodes feels it."""
     needs_reason: bool = False
     needs_value: str = ""
     """What its value is: `a time limit`; empty: it has none."""
@@ -31,19 +31,19 @@ class Kind:
 
 ORDERS: Mapping[str, Kind] = MappingProxyType(
     {
-        "drain": Kind(True, "drained", needs_reason=True),
-        "resume": Kind(True, "resumed"),
-        "power-down": Kind(True, "powered down", needs_reason=True),
-        "power-up": Kind(True, "powered up"),
-        "reboot": Kind(True, "marked for reboot", needs_reason=True),
-        "hold": Kind(False, "held"),
-        "release": Kind(False, "released"),
-        "requeue": Kind(False, "requeued"),
-        "cancel": Kind(False, "cancelled"),
-        "suspend": Kind(False, "suspended"),
-        "continue": Kind(False, "continued"),
-        "timelimit": Kind(False, "changed", needs_value="a time limit"),
-        "priority": Kind(False, "changed", needs_value="a priority"),
-        "move": Kind(False, "moved", needs_value="a partition or queue"),
+        "drain": Kind(of_nodes=True, needs_reason=True),
+        "resume": Kind(of_nodes=True, spares_jobs=True),
+        "power-down": Kind(of_nodes=True, needs_reason=True),
+        "power-up": Kind(of_nodes=True, spares_jobs=True),
+        "reboot": Kind(of_nodes=True, needs_reason=True),
+        "hold": Kind(of_nodes=False),
+        "release": Kind(of_nodes=False),
+        "requeue": Kind(of_nodes=False),
+        "cancel": Kind(of_nodes=False),
+        "suspend": Kind(of_nodes=False),
+        "continue": Kind(of_nodes=False),
+        "timelimit": Kind(of_nodes=False, needs_value="a time limit"),
+        "priority": Kind(of_nodes=False, needs_value="a priority"),
+        "move": Kind(of_nodes=False, needs_value="a partition or queue"),
     }
 )

@@ -27,10 +27,6 @@ LOOK_AGAIN_S = (0.0, 0.3, 0.7, 1.5, 2.5)
 """Pauses before each look whether the promise of a plan holds: schedulers take a moment."""
 
 
-_HARMLESS = frozenset({"resume", "power-up"})
-"""Actions that no job on the nodes feels."""
-
-
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """Who acts, and where it is kept."""
@@ -194,7 +190,7 @@ class ActionDesk:
             drainer = self._drainer(order)
             nodes = await drainer.look_nodes(order.names)
             _all_found(order, {node.name for node in nodes})
-            jobs = () if order.action in _HARMLESS else self._jobs_on(order)
+            jobs = () if ORDERS[order.action].spares_jobs else self._jobs_on(order)
             draft = await drainer.plan_nodes(order, nodes, jobs)
             return Part(order, draft, tuple(map(seen_node, nodes)), jobs)
         control = self._control(order)
@@ -222,7 +218,7 @@ class ActionDesk:
             view = self._store.nodes.get(self._store.key(order.cluster, name))
             if order.action == "resume" and view is not None and name not in part.draft.unchanged:
                 said += [f"{name}: {text}" for text in stands_against(view)]
-        if order.action not in _HARMLESS:
+        if not ORDERS[order.action].spares_jobs:
             mine = [one for one in self._store.reservations.values() if one.cluster == order.cluster]
             said += blast.broken_reservations(mine, order.names, now)
         return said

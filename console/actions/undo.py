@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from console.errors import UsageError
 from console.model import Attempt, NodeState, Order, OutcomeState, Seen
 
 _DRAINED = frozenset({NodeState.DRAINING.value, NodeState.DRAINED.value})
-_BACK = {"hold": "release", "release": "hold", "suspend": "continue", "continue": "suspend", "power-down": "power-up"}
-_VALUE = {"timelimit": "time_limit_s", "priority": "priority", "move": "queue"}
-_NEVER = {
-    "cancel": "what was cancelled has ended: submit it again",
-    "requeue": "what was requeued has begun anew",
-    "reboot": "a node cannot be un-rebooted",
-    "power-up": "power it down again where that is meant",
-}
+_BACK: Mapping[str, str] = MappingProxyType(
+    {"hold": "release", "release": "hold", "suspend": "continue", "continue": "suspend", "power-down": "power-up"}
+)
+_VALUE: Mapping[str, str] = MappingProxyType({"timelimit": "time_limit_s", "priority": "priority", "move": "queue"})
+_NEVER: Mapping[str, str] = MappingProxyType(
+    {
+        "cancel": "what was cancelled has ended: submit it again",
+        "requeue": "what was requeued has begun anew",
+        "reboot": "a node cannot be un-rebooted",
+        "power-up": "power it down again where that is meant",
+    }
+)
 
 
 @dataclass(slots=True)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 
+from console import spans
 from console.errors import UsageError
 from console.text import clean
 
 UNLIMITED = "unlimited"
 _CLOCK = re.compile(r"(?:(\d{1,4})-)?(\d{1,4})(?::(\d{1,2}))?(?::(\d{1,2}))?", re.ASCII)
-_SPAN = re.compile(r"(?:(\d{1,4})d)?(?:(\d{1,5})h)?(?:(\d{1,6})m)?(?:(\d{1,8})s)?", re.ASCII | re.IGNORECASE)
 _HINT = "90 (minutes), 90m, 12h, 1d12h, 12:00:00, 1-12:00:00 or unlimited"
 
 
@@ -31,18 +31,11 @@ def time_limit(text: str) -> str:
     """Return a time limit in whole seconds, or `unlimited`. UsageError for what is none."""
     if text.lower() in (UNLIMITED, "infinite", "none"):
         return UNLIMITED
-    seconds = _span(text) or _clock(text)
+    span = spans.read(text.lower())
+    seconds = int(span.seconds) if span is not None else _clock(text)
     if not seconds:
         raise UsageError("is no time limit", clean(text) or "nothing", _HINT)
     return str(seconds)
-
-
-def _span(text: str) -> int:
-    match = _SPAN.fullmatch(text)
-    if match is None:
-        return 0
-    days, hours, minutes, seconds = (int(group or 0) for group in match.groups())
-    return days * 86400 + hours * 3600 + minutes * 60 + seconds
 
 
 def _clock(text: str) -> int:

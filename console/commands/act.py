@@ -57,12 +57,17 @@ def add_asking(parser: argparse.ArgumentParser) -> None:
 def run(call: Call) -> int:
     """Carry one action out. Raises UsageError, Denied, SourceError, JournalError before anything has run."""
     options = call.options
-    if call.config().read_only:
-        raise Denied("nothing is changed here: read-only", "--read-only", "start qd without it")
+    refuse_in_read_only(call)
     action = _action(call.command)
     if ORDERS[action].needs_reason and not (options.reason or "").strip() and not options.plan:
         raise UsageError(f"{call.command} needs a reason", "--reason", 'say why: --reason "INC-123 Xid 79 on gpu3"')
     return asyncio.run(_act(call, action))
+
+
+def refuse_in_read_only(call: Call) -> None:
+    """Raise Denied where this run may change nothing: before anything is connected to."""
+    if call.config().read_only:
+        raise Denied("nothing is changed here: read-only", "--read-only", "start qd without it")
 
 
 def _action(command: str) -> str:

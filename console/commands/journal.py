@@ -8,7 +8,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from console.commands.act import add_asking, carry_out
+from console.commands.act import add_asking, carry_out, refuse_in_read_only
 from console.commands.call import Call
 from console.errors import UsageError
 
@@ -30,10 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(call: Call) -> int:
     """Print attempts, the newest last, or undo one. Raises JournalError, UsageError and what acting raises."""
     if call.options.undo is not None:
-        if call.config().read_only:
-            from console.errors import Denied
-
-            raise Denied("nothing is changed here: read-only", "--read-only", "start qd without it")
+        refuse_in_read_only(call)
         return asyncio.run(_undo(call, call.options.undo))
     return _show(call)
 

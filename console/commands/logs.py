@@ -153,7 +153,7 @@ async def _print_since(reader: LogReader, writer: _Writer, since: Moment) -> Log
     """Print what was written from a time on; return what `follow` goes on after. NoSuchFile: no line says a time."""
     from console.errors import NoSuchFile
     from console.logs import seek
-    from console.logs.merged import MergedLog
+    from console.logs.merged import MergedLog, from_moment
     from console.model import LogChunk
 
     if reader.seekable:
@@ -161,10 +161,7 @@ async def _print_since(reader: LogReader, writer: _Writer, since: Moment) -> Log
         size = (await reader.tail(1)).end or begin
         return LogChunk(data=b"", start=await _print_part(reader, writer, begin, size))
     if isinstance(reader, MergedLog | seek.Timed):
-        if isinstance(reader, MergedLog):
-            chunk, whole = await reader.from_moment(since, SINCE_BYTES)
-        else:
-            chunk, whole = await reader.since(since.epoch(), SINCE_BYTES)
+        chunk, whole = await from_moment(reader, since, SINCE_BYTES)
         writer.write(chunk.data)
         if not whole:
             writer.complain(f"this is the first {SINCE_BYTES >> 20} MiB since then")

@@ -90,11 +90,9 @@ class MergedLog:
         async def begun(reader: LogReader) -> LogChunk:
             if reader.seekable:
                 return await reader.read(await find_time(reader, asked), share)
-            return (
-                (await reader.since(moment.epoch(), share))[0]
-                if isinstance(reader, Timed)
-                else await reader.tail(share)
-            )
+            if isinstance(reader, Timed):
+                return (await reader.since(moment.epoch(), share))[0]
+            return await reader.tail(share)
 
         self._ends = await self._of_each(begun)
         whole = all(len(chunk.data) < share for chunk in self._ends.values())
@@ -206,6 +204,16 @@ def _key(line: Line) -> tuple[float, int]:
 
 def _numbered(number: int, line: bytes) -> bytes:
     return b"%d: %s\n" % (number, line)
+
+
+async def from_moment(reader: MergedLog | Timed, moment: Moment, limit_bytes: int) -> tuple[LogChunk, bool]:
+    """Return what was written at or after a moment, and whether that is all of it; `follow` goes on after it.
+
+    Raises SourceError.
+    """
+    if isinstance(reader, MergedLog):
+        return await reader.from_moment(moment, limit_bytes)
+    return await reader.since(moment.epoch(), limit_bytes)
 
 
 async def open_merged(

@@ -12,6 +12,7 @@ from calendar import timegm
 from datetime import datetime
 from typing import NamedTuple
 
+from console import spans
 from console.errors import UsageError
 
 HEAD = 96
@@ -103,16 +104,14 @@ class Moment(NamedTuple):
         return self.before(Stamp(now + offset)) - offset
 
 
-_AGO = re.compile(r"(?:(\d{1,5})d)?(?:(\d{1,5})h)?(?:(\d{1,6})m)?(?:(\d{1,8})s)?", re.ASCII)
 _HOUR = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)(?::([0-5]\d))?", re.ASCII)
 
 
 def moment(text: str) -> Moment:
     """Return the time of `10m`, `1h30m`, `14:02`, `14:02:31` or `2026-11-24[T14:02[:31]]`. Raises UsageError."""
     words = text.strip()
-    if words and (match := _AGO.fullmatch(words)):
-        days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
-        return Moment(ago_s=days * DAY_S + hours * 3600.0 + minutes * 60.0 + seconds)
+    if (span := spans.read(words)) is not None:
+        return Moment(ago_s=span.seconds)
     if match := _HOUR.fullmatch(words):
         return Moment(clock_s=int(match[1]) * 3600.0 + int(match[2]) * 60.0 + int(match[3] or 0))
     try:

@@ -22,6 +22,7 @@ import re
 from collections.abc import Callable
 from typing import TypeVar
 
+from console import spans
 from console.errors import UsageError
 from console.render.patterns import MAX_SUBJECT, compile_pattern
 from console.render.select import SiteGroups, compile_nodes, is_nodes
@@ -45,7 +46,6 @@ _TERM = re.compile(
     re.VERBOSE,
 )
 _NUMBER = re.compile(r"([+-]?\d+(?:\.(\d+))?)\s*(ms|µs|us|[kKmMgGtTpPeE]?)(?:i?[bB](?:/s)?|W|%|°?C|/s|)\Z")
-_SPAN = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?\Z")
 _COMPARE: tuple[tuple[str, Callable[[float, float], bool]], ...] = (
     (">=", operator.ge),
     ("<=", operator.le),
@@ -189,11 +189,9 @@ def _float(value: Value) -> float:
 def _number(column: Column[R], text: str) -> tuple[float, float]:
     """Return (the number in the column's unit, its step: 1 in the last place that was written)."""
     if column.unit == "seconds":
-        span = _SPAN.match(text)
-        if text and span is not None:
-            days, hours, minutes, seconds = (float(part or 0) for part in span.groups())
-            step = 1.0 if span[4] else 60.0 if span[3] else 3600.0 if span[2] else 86400.0
-            return days * 86400 + hours * 3600 + minutes * 60 + seconds, step
+        span = spans.read(text)
+        if span is not None:
+            return span
     match = _NUMBER.match(text)
     if match is None:
         example = {"seconds": "90s or 2h30m", "bytes": "600G", "rate": "1.5G"}.get(column.unit, "80")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from console.model import Call, Interrupt, OutcomeState, Plan, Step, StepOutcome
@@ -15,7 +16,9 @@ from console.render.view import View
 
 SCHEMA = "quarterdeck/plan/1"
 
-_OUTCOME_STYLES = {OutcomeState.DONE: "ok", OutcomeState.FAILED: "bad", OutcomeState.SKIPPED: "warn"}
+_OUTCOME_STYLES: Mapping[OutcomeState, str] = MappingProxyType(
+    {OutcomeState.DONE: "ok", OutcomeState.FAILED: "bad", OutcomeState.SKIPPED: "warn"}
+)
 
 
 def call_text(call: Call) -> str:

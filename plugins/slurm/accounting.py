@@ -9,7 +9,7 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 import msgspec
 
 from console.model import Job, JobUsage
-from plugins.slurm import gres
+from plugins.slurm import gres, times
 from plugins.slurm.commands import HISTORY_FIELDS
 from plugins.slurm.details import recorded, rows
 
@@ -21,9 +21,6 @@ FIELDS = (*USAGE_FIELDS, *HISTORY_FIELDS)
 ENDED = "CD,F,TO,CA,NF,PR,OOM,BF,DL"
 """Every state in which nothing more comes of a job, as sacct's --state takes them."""
 SLICE = 256
-_CLOCK = re.compile(r"(?:(\d{1,6})-)?(?:(\d{1,6}):)?(\d{1,6}):(\d{1,6}(?:\.\d{1,6})?)", re.ASCII)
-_SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,6})?)([KMGTP]?)", re.ASCII)
-_FACTOR = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50}
 _STEP = re.compile(r"\.[^.]+\Z")
 
 Value = Mapping[str, str]
@@ -65,7 +62,7 @@ def usage(job: Value, steps: Sequence[Value]) -> JobUsage | None:
 
     Peaks are those of the step that had most: Slurm gives the worst task of each step.
     """
-    held, used = gres.number(job.get("CPUTimeRAW", "")), _seconds(job.get("TotalCPU", ""))
+    held, used = gres.number(job.get("CPUTimeRAW", "")), times.duration(job.get("TotalCPU", ""))
     shares = _known(_number(step, "TRESUsageInAve", "gres/gpuutil") for step in steps)
     energy = _known(_size(value.get("ConsumedEnergyRaw", "")) for value in (job, *steps))
     found = JobUsage(
@@ -85,17 +82,8 @@ def _number(value: Value, field: str, name: str) -> int | None:
 
 
 def _size(text: str) -> int | None:
-    match = _SIZE.fullmatch(text)
-    return int(float(match[1]) * _FACTOR[match[2]]) if match else None
-
-
-def _seconds(text: str) -> float | None:
-    """Return the seconds of `1-02:03:04`, `02:03:04` or `03:04.567`."""
-    match = _CLOCK.fullmatch(text)
-    if match is None:
-        return None
-    days, hours, minutes = (int(group or 0) for group in match.groups()[:3])
-    return days * 86400 + hours * 3600 + minutes * 60 + float(match[4])
+    """Return a size or a plain number: sacct leaves out the unit of bytes."""
+    return gres.memory_bytes(text, unit="")
 
 
 def _known(values: Iterable[int | None]) -> list[int]:

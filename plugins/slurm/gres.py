@@ -80,7 +80,7 @@ def tres(text: str) -> dict[str, str]:
     return parts
 
 
-def memory_bytes(text: str) -> int | None:
-    """Return the bytes of `16000M`, `4G`, `62.50G` or `800` (megabytes, as Slurm counts); None otherwise."""
+def memory_bytes(text: str, unit: str = "M") -> int | None:
+    """Return the bytes of `16000M`, `4G`, `62.50G` or `800` (megabytes, as Slurm counts, or `unit`); None otherwise."""
     match = _MEMORY.fullmatch(text)
-    return _sane(int(float(match[1]) * _FACTOR[match[2] or "M"])) if match else None
+    return _sane(int(float(match[1]) * _FACTOR[match[2] or unit])) if match else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_DURATION = re.compile(r"(?:(\d{1,9})-)?(?:(\d{1,9}):)?(\d{1,9}):(\d{1,9})", re.ASCII)
+_DURATION = re.compile(r"(?:(\d{1,9})-)?(?:(\d{1,9}):)?(\d{1,9}):(\d{1,9}(?:\.\d{1,6})?)", re.ASCII)
 _DAYS_ONLY = re.compile(r"(?:(\d{1,9})-(\d{1,9}))|(\d{1,12})", re.ASCII)
 UNLIMITED = "unlimited"
 
@@ -17,9 +17,9 @@ def epoch(text: str) -> float | None:
 
 
 def duration(text: str) -> float | None:
-    """Return the seconds of `10:00`, `1:00:00`, `2-00:00:00`, `1-12` or minutes; None for anything else."""
+    """Return the seconds of `03:04.567`, `1:00:00`, `2-00:00:00`, `1-12` or minutes; None for anything else."""
     if match := _DURATION.fullmatch(text):
-        days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+        days, hours, minutes, seconds = (float(part or 0) for part in match.groups())
         return float(days * 86400 + hours * 3600 + minutes * 60 + seconds)
     if match := _DAYS_ONLY.fullmatch(text):
         if match[3] is not None:

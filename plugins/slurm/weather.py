@@ -11,8 +11,6 @@ _PLAIN = re.compile(r"^([A-Z][A-Za-z ]+):\s+(\d+)\s*$", re.MULTILINE)
 _USER = re.compile(r"^\s+(\S+)\s+\(\s*\d+\)\s+count:(\d+)\s+ave_time:\d+\s+total_time:(\d+)", re.MULTILINE)
 BUSY_THREADS = 200
 """slurmctld serves at most 256 requests at once; nearing that, commands time out."""
-
-
 COMPARE_S = 60.0
 """Who asks most is told over this span."""
 

@@ -23,14 +23,33 @@ if TYPE_CHECKING:
 
 
 class Choosing:
-    """What the keys do to a list of columns besides moving in it."""
+    """What the keys do to every list besides moving in it."""
 
-    def __init__(self, chooser: ColumnChooser) -> None:
+    def __init__(self, chooser: Chooser) -> None:
         self._chooser = chooser
 
     def act_mark(self, argument: str) -> None:
-        """Show the column, or not."""
+        """Choose what is under the cursor, or not."""
         self._chooser.toggle()
+
+    def act_open(self, argument: str) -> None:
+        """Take what is chosen."""
+        self._chooser.take()
+
+    def act_back(self, argument: str) -> None:
+        """Leave everything as it was."""
+        self._chooser.dismiss(None)
+
+    def act_quit(self, argument: str) -> None:
+        """Leave the list, not the console."""
+        self._chooser.dismiss(None)
+
+
+class Arranging:
+    """What the keys do to the columns of a table beyond that."""
+
+    def __init__(self, chooser: ColumnChooser) -> None:
+        self._chooser = chooser
 
     def act_carry_down(self, argument: str) -> None:
         """Move the column down."""
@@ -44,18 +63,6 @@ class Choosing:
         """Take all columns, by the room."""
         self._chooser.dismiss(())
 
-    def act_open(self, argument: str) -> None:
-        """Take what is chosen."""
-        self._chooser.take()
-
-    def act_back(self, argument: str) -> None:
-        """Leave the columns as they were."""
-        self._chooser.dismiss(None)
-
-    def act_quit(self, argument: str) -> None:
-        """Leave the list, not the console."""
-        self._chooser.dismiss(None)
-
 
 class Chooser(ModalScreen[tuple[Any, ...] | None]):
     """A list in a panel. Gives what is chosen; None when it is left."""
@@ -68,7 +75,7 @@ class Chooser(ModalScreen[tuple[Any, ...] | None]):
         self.pane = LinesPane("choices", "surface")
         """What the keys for moving move."""
         self.pane.active = True
-        self.handlers: tuple[object, ...] = ()
+        self.handlers: tuple[object, ...] = (Choosing(self), Motions(self))
 
     @property
     def console_app(self) -> QuarterdeckApp:
@@ -88,6 +95,14 @@ class Chooser(ModalScreen[tuple[Any, ...] | None]):
 
     def rows(self) -> list[Row]:
         """Return the list as it stands."""
+        raise NotImplementedError
+
+    def toggle(self) -> None:
+        """Choose what is under the cursor, or not."""
+        raise NotImplementedError
+
+    def take(self) -> None:
+        """Give what is chosen."""
         raise NotImplementedError
 
     def on_mount(self) -> None:
@@ -115,7 +130,7 @@ class ColumnChooser(Chooser):
         ids = [column.id for column in table.columns]
         self._on = set(chosen or ids)
         self._order = [*chosen, *(name for name in ids if name not in chosen)] if chosen else ids
-        self.handlers = (Choosing(self), Motions(self))
+        self.handlers = (Arranging(self), *self.handlers)
 
     def keys(self) -> str:
         """See `Chooser`."""
@@ -161,29 +176,6 @@ class ColumnChooser(Chooser):
         self.dismiss(() if chosen == natural else chosen or None)
 
 
-class ChoosingOutputs:
-    """What the keys do to a list of outputs besides moving in it."""
-
-    def __init__(self, chooser: OutputChooser) -> None:
-        self._chooser = chooser
-
-    def act_mark(self, argument: str) -> None:
-        """Mark the output, or not."""
-        self._chooser.toggle()
-
-    def act_open(self, argument: str) -> None:
-        """Read what is marked, else what is under the cursor."""
-        self._chooser.take()
-
-    def act_back(self, argument: str) -> None:
-        """Read on."""
-        self._chooser.dismiss(None)
-
-    def act_quit(self, argument: str) -> None:
-        """Leave the list, not the console."""
-        self._chooser.dismiss(None)
-
-
 class OutputChooser(Chooser):
     """Gives the places in the list of the outputs to read."""
 
@@ -192,7 +184,6 @@ class OutputChooser(Chooser):
         self._streams = streams
         self._marked: set[int] = set()
         self.pane.index = chosen
-        self.handlers = (ChoosingOutputs(self), Motions(self))
 
     def keys(self) -> str:
         """See `Chooser`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from console.logs import ansi, ranks, seek, stamps
-from console.logs.merged import MergedLog
+from console.logs.merged import MergedLog, from_moment
 from console.model import LogChunk
 from console.render import units
 from console.render.cells import Cell
@@ -154,10 +154,7 @@ class Places:
                 pane.go(pane.buffer.at(at))
         elif isinstance(reader, MergedLog | seek.Timed):
             self._screen.workers.cancel_group(self._screen, "log")
-            if isinstance(reader, MergedLog):
-                chunk, whole = await reader.from_moment(moment, SINCE_BYTES)
-            else:
-                chunk, whole = await reader.since(moment.epoch(), SINCE_BYTES)
+            chunk, whole = await from_moment(reader, moment, SINCE_BYTES)
             pane.buffer.restart(chunk, ranks.MERGED if isinstance(reader, MergedLog) else None)
             pane.go(0)
             self._screen.live = whole
