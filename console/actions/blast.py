@@ -30,6 +30,7 @@ def _interrupt(job: Job, effect: Effect, now: float, targets: frozenset[str]) ->
         user=job.user,
         state=job.state.value,
         nodes=fold(hit) or None,
+        nodes_hit=len(hit),
         node_count=len(job.node_names) or job.node_count,
         accelerators=job.accelerators,
         accelerator_hours=accelerator_hours(job, now),
@@ -61,11 +62,10 @@ def broken_reservations(reservations: Iterable[Reservation], targets: Iterable[s
     )
 
 
-def broken_gangs(met: Iterable[Interrupt], targets: Iterable[str]) -> tuple[str, ...]:
+def broken_gangs(met: Iterable[Interrupt]) -> tuple[str, ...]:
     """Return a warning for each job that is stopped although only some of its nodes are targets."""
-    count = len(frozenset(targets))
     return tuple(
-        f"job {one.job} stops as a whole: it runs on {one.node_count} nodes, {one.nodes} is among the targets"
+        f"job {one.job} stops as a whole: it runs on {one.node_count} nodes, of which {one.nodes} is a target"
         for one in met
-        if one.effect.hurts and one.nodes and one.node_count and one.node_count > 1 and count < one.node_count
+        if one.effect.hurts and 0 < one.nodes_hit < (one.node_count or 0)
     )

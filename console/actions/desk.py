@@ -22,6 +22,7 @@ from console.model import Actor, Attempt, Draft, Interrupt, Job, Order, Plan, Se
 from console.nodeset import fold
 from console.plugin import Backend, Drainer, JobControl, Performer
 from console.store import NodeView, Store
+from console.text import clean
 
 LOOK_AGAIN_S = (0.0, 0.3, 0.7, 1.5, 2.5)
 """Pauses before each look whether the promise of a plan holds: schedulers take a moment."""
@@ -124,6 +125,8 @@ class ActionDesk:
         self, action: str, wanted: Mapping[str, Sequence[str]], reason: str | None, value: str | None
     ) -> tuple[Order, ...]:
         by, value = self.around.person.user, canonical(action, value)
+        # It is shown, journalled and given to schedulers that keep it in one line.
+        reason = None if reason is None else clean(reason, limit=0)
         return tuple(
             Order(action=action, cluster=cluster, names=tuple(dict.fromkeys(names)), reason=reason, value=value, by=by)
             for cluster, names in wanted.items()
@@ -146,7 +149,6 @@ class ActionDesk:
             targets = part.order.names if ORDERS[part.order.action].of_nodes else ()
             met += blast.interrupts(part.jobs, part.draft.effects, now, targets)
         said = [*warnings, *(text for part in parts for text in self._warnings(part, now))]
-        nodes = {name for part in parts if ORDERS[part.order.action].of_nodes for name in part.order.names}
         plan = Plan(
             id=new_id(now),
             action=orders[0].action if undoes is None else "undo",
@@ -156,8 +158,8 @@ class ActionDesk:
             before=tuple(seen for part in parts for seen in part.seen),
             interrupts=tuple(met),
             blocked_by=tuple(text for part in parts for text in part.draft.blocked_by),
-            warnings=(*said, *blast.broken_gangs(met, nodes)),
-            unchanged={name: why for part in parts for name, why in part.draft.unchanged.items()},
+            warnings=(*said, *blast.broken_gangs(met)),
+            unchanged=_unchanged(parts),
             free_at=blast.free_at(met),
             undoes=undoes,
         )
@@ -287,10 +289,11 @@ class ActionDesk:
             return (), {(order.cluster, name): f"cannot be looked at: {error}" for name in order.names}
         now = {one.name: one for one in seen}
         before = {one.name: one for one in plan.before if one.cluster == order.cluster}
+        same = plan.unchanged.get(order.cluster, {})
         missed = {
             (order.cluster, name): why
             for name in order.names
-            if name not in plan.unchanged and (why := unmet(order, before.get(name), now.get(name))) is not None
+            if name not in same and (why := unmet(order, before.get(name), now.get(name))) is not None
         }
         return seen, missed
 
@@ -299,6 +302,14 @@ class ActionDesk:
     async def attempts(self) -> dict[str, Attempt]:
         """Return every attempt that the journal knows, by id, the oldest first. Raises JournalError."""
         return await asyncio.to_thread(lambda: attempts(self.around.journal.entries()))
+
+
+def _unchanged(parts: Sequence[Part]) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
+    for part in parts:
+        if part.draft.unchanged:
+            found.setdefault(part.order.cluster, {}).update(part.draft.unchanged)
+    return found
 
 
 def _all_found(order: Order, found: set[str]) -> None:

@@ -148,7 +148,7 @@ async def _confirmed(call: Call, view: View, desk: ActionDesk, plan: Plan) -> Pl
     """Ask until a plan that still holds is confirmed; None: no."""
     if not call.on_terminal():
         raise UsageError("somebody must say yes", "standard input is no terminal", "--yes, or --plan to look only")
-    while _asked(plan):
+    while await _asked(plan):
         fresh, changes = await desk.again(plan)
         if not changes:
             return plan
@@ -160,13 +160,25 @@ async def _confirmed(call: Call, view: View, desk: ActionDesk, plan: Plan) -> Pl
     return None
 
 
-def _asked(plan: Plan) -> bool:
+async def _asked(plan: Plan) -> bool:
     what = f"type {plan.confirm} to {plan.action}: " if plan.confirm else f"{plan.action}? [y/N] "
     sys.stdout.flush()
     sys.stderr.write(what)
     sys.stderr.flush()
-    answer = sys.stdin.readline().strip()
+    answer = (await _line()).strip()
     return answer == plan.confirm if plan.confirm else answer.lower() in ("y", "yes")
+
+
+async def _line() -> str:
+    """Return what is typed, without holding the loop: ctrl-c ends it, and connections stay alive meanwhile."""
+    loop = asyncio.get_running_loop()
+    typed = asyncio.Event()
+    loop.add_reader(sys.stdin, typed.set)
+    try:
+        await typed.wait()
+    finally:
+        loop.remove_reader(sys.stdin)
+    return sys.stdin.readline()
 
 
 def _show(call: Call, view: View, plan: Plan) -> None:

@@ -91,6 +91,8 @@ class Interrupt(Record, frozen=True):
     state: str | None = None
     nodes: str | None = None
     """Its nodes among the targets, folded."""
+    nodes_hit: int = 0
+    """How many these are."""
     node_count: int | None = None
     """Of all its nodes."""
     accelerators: int | None = None
@@ -126,7 +128,8 @@ class Plan(Record, frozen=True):
     interrupts: tuple[Interrupt, ...] = ()
     blocked_by: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
-    unchanged: dict[str, str] = {}
+    unchanged: dict[str, dict[str, str]] = {}
+    """Cluster to its targets for which nothing is to be done, each with why."""
     free_at: float | None = None
     """When the last job that runs on has ended by itself, at the latest; None: not known, or none runs."""
     confirm: str | None = None

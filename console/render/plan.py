@@ -97,8 +97,9 @@ def _interrupt(view: View, one: Interrupt) -> Sequence[Cell]:
 
 def _unchanged(view: View, plan: Plan, width: int) -> list[Line]:
     same: dict[str, list[str]] = {}
-    for name, why in plan.unchanged.items():
-        same.setdefault(why, []).append(name)
+    for targets in plan.unchanged.values():
+        for name, why in targets.items():
+            same.setdefault(why, []).append(name)
     return [line for why, names in same.items() for line in paragraph("", f"{fold(names)} {why}", view, width, "muted")]
 
 
@@ -173,7 +174,7 @@ def plan_json(
         "interrupts": [_interrupt_json(one) for one in plan.interrupts],
         "blocked_by": list(plan.blocked_by),
         "warnings": list(plan.warnings),
-        "unchanged": dict(plan.unchanged),
+        "unchanged": {name: why for targets in plan.unchanged.values() for name, why in targets.items()},
         "free_at": units.iso(plan.free_at),
         "confirm": plan.confirm,
         "undoes": plan.undoes,

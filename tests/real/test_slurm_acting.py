@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import select
+import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +16,7 @@ import pytest
 
 from tests.real.qd import qd
 from tests.real.slurm_cluster import SlurmCluster, wait_until
+from tests.terminal import QD
 
 pytestmark = pytest.mark.real
 
@@ -153,3 +159,81 @@ def test_a_policy_denies_and_asks_for_a_ticket(admin: Admin, tmp_path: Path) -> 
     assert admin.acts("drain", "n1", "--reason", "INC-1 because")["verified"]
     frozen = qd("reboot", "n2", "--reason", "INC-2", "--yes", env=admin.env)
     assert (frozen.returncode, "moving house" in frozen.stderr) == (4, True)
+
+
+class Asked:
+    """`qd` on a terminal of its own, which asks before it acts."""
+
+    def __init__(self, admin: Admin, *arguments: str) -> None:
+        self._master, slave = pty.openpty()
+        environ = {**os.environ, **admin.env, "LC_ALL": "C.UTF-8", "TERM": "xterm"}
+        self.process = subprocess.Popen(
+            ["setsid", "--ctty", "--wait", *QD, *arguments], env=environ, stdin=slave, stdout=slave, stderr=slave
+        )  # fmt: skip
+        os.close(slave)
+        self.text = ""
+
+    def shows(self, words: str) -> None:
+        """Wait until it says this."""
+        end = time.monotonic() + 30
+        while words not in self.text:
+            assert time.monotonic() < end, self.text
+            if select.select([self._master], [], [], 0.2)[0]:
+                self.text += os.read(self._master, 65536).decode("utf-8", "replace")
+
+    def types(self, text: str) -> None:
+        """Type, as a person does: ctrl-c is the terminal's to turn into a signal."""
+        self.text = ""
+        os.write(self._master, text.encode())
+
+    def ends(self) -> int:
+        """Return the exit code."""
+        try:
+            return self.process.wait(30)
+        finally:
+            os.close(self._master)
+
+
+def test_a_person_is_asked_and_may_say_no_or_leave(admin: Admin) -> None:
+    for answer, status in (("n\n", 1), ("\n", 1), ("\x03", 130)):
+        asked = Asked(admin, "drain", "n1", "--reason", "x")
+        asked.shows("drain? [y/N]")
+        asked.types(answer)
+        assert asked.ends() == status
+    assert "DRAIN" not in admin.node("n1")
+    assert admin.attempts() == []
+    asked = Asked(admin, "drain", "n1", "--reason", "x")
+    asked.shows("drain? [y/N]")
+    asked.types("y\n")
+    asked.shows("it became as planned")
+    assert asked.ends() == 0
+    assert "DRAIN" in admin.node("n1")
+
+
+def test_the_world_that_changed_while_one_read_is_shown_and_asked_about_again(admin: Admin) -> None:
+    asked = Asked(admin, "drain", "n[1-2]", "--reason", "mine")
+    asked.shows("drain? [y/N]")
+    admin.cluster.run("scontrol", "update", "NodeName=n1", "State=DRAIN", "Reason=theirs")
+    asked.types("y\n")
+    asked.shows("meanwhile the world changed")
+    asked.shows("n1 is drained already: theirs")
+    asked.types("y\n")
+    asked.shows("it became as planned")
+    assert asked.ends() == 0
+    assert "Reason=theirs" in admin.node("n1")
+    assert "Reason=mine" in admin.node("n2")
+
+
+def test_who_ends_somebodys_work_types_its_name(admin: Admin) -> None:
+    job = admin.cluster.submit("-J", "pretrain")
+    wait_until(lambda: _runs(admin.cluster, job), 30, "the job runs")
+    asked = Asked(admin, "cancel", job)
+    asked.shows(f"type {job} to cancel")
+    asked.types("y\n")
+    assert asked.ends() == 1
+    assert _runs(admin.cluster, job)
+    asked = Asked(admin, "cancel", job)
+    asked.shows(f"type {job} to cancel")
+    asked.types(f"{job}\n")
+    asked.shows("it became as planned")
+    assert asked.ends() == 0

@@ -12,13 +12,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from console.actions import blast
 from console.actions import desk as desk_module
 from console.actions.desk import ActionDesk, Result
 from console.actions.execute import Limits
 from console.actions.journal import Journal, JournalError, attempts
 from console.actions.policy import Policy
 from console.errors import CommandFailed, Denied, SourceError, UsageError
-from console.model import Job, JobState, Node, NodeState, OutcomeState, Plan, Step
+from console.model import Effect, Job, JobState, Node, NodeState, OutcomeState, Plan, Step
 from console.store import NodeView
 from tests.unit.acting_world import NOW, World, desk_of, store_of
 from tests.unit.records import job, node
@@ -352,3 +353,27 @@ async def test_a_world_that_cannot_be_seen_afterwards_is_not_verified(tmp_path: 
     world.look_nodes = gone  # type: ignore[method-assign]
     result = await desk.carry_out(plan, desk.execution(plan))
     assert "cannot be looked at" in result.unmet["lab", "n1"]
+
+
+async def test_what_is_unchanged_in_one_cluster_is_verified_in_the_other(tmp_path: Path) -> None:
+    done = node("n1", state=NodeState.DRAINED, reason="Xid 79", reason_by="bob")
+    one, two = World("lab", [done]), World("k8s", [node("n1", cluster="k8s", state=NodeState.UP)])
+    two._do = lambda action, name, value: None  # type: ignore[method-assign]
+    plan, result = await drain(desk_of(tmp_path, one, two), "n1")
+    assert plan.unchanged == {"lab": {"n1": "is drained"}}
+    assert list(result.unmet) == [("k8s", "n1")]
+
+
+async def test_a_reason_of_several_lines_and_colours_becomes_one_line(tmp_path: Path) -> None:
+    desk = desk_of(tmp_path, World(nodes=fleet(1)))
+    (order,) = desk.node_orders("drain", [_view(desk, "n1")], reason="bad\ndimm \x1b[31m; rm -rf /")
+    assert order.reason == "bad dimm ; rm -rf /"
+
+
+def test_a_gang_of_which_some_nodes_are_targets_is_said() -> None:
+    gang = job("8", node_names=("n1", "n2", "n3"))
+    many = [f"n{number}" for number in range(2, 12)]
+    (met,) = blast.interrupts([gang], {"8": Effect.EVICTED}, NOW, many)
+    assert blast.broken_gangs([met]) == ("job 8 stops as a whole: it runs on 3 nodes, of which n[2-3] is a target",)
+    assert blast.broken_gangs(blast.interrupts([gang], {"8": Effect.EVICTED}, NOW, ["n1", *many])) == ()
+    assert blast.broken_gangs(blast.interrupts([gang], {}, NOW, ["n1"])) == ()
