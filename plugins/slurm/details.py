@@ -141,7 +141,8 @@ def recorded(value: Mapping[str, str], cluster: str, gres_names: tuple[str, ...]
         accelerators=gres.total(counted),
         accelerator_model=gres.models(counted),
         submitted_at=times.epoch(value.get("Submit", "")),
-        started_at=times.epoch(value.get("Start", "")),
+        # Of a job that was cancelled while it waited, accounting gives its end as its start.
+        started_at=times.epoch(value.get("Start", "")) if nodes is not None else None,
         ends_at=times.epoch(value.get("End", "")),
         time_limit_s=seconds,
         priority=gres.number(value.get("Priority", "")),

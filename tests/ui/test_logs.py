@@ -54,6 +54,23 @@ async def test_colours_are_those_of_the_log_and_nothing_else() -> None:
         assert not any("\x1b" in line for line in app.lines)
 
 
+async def test_of_several_ranks_the_lowest_tells_of_the_training_and_the_state_is_never_cut() -> None:
+    app = Console()
+    async with running(app, (80, 24)) as pilot:
+        await on_job(pilot, app)
+        ranks = (0, 8, 16, 24, 32, 40, 48, 56)
+        app.session.desk.streams = tuple(LogStream(name=f"rank {at}", rank=at) for at in ranks)
+        app.session.desk.outputs = {
+            f"rank {at}": Output(b"".join(b"step %d/100 loss %d.5\n" % (step, at + 1) for step in range(5)))
+            for at in ranks
+        }
+        await press(pilot, app, "L")
+        await until(pilot, app, "step 4/100")
+        await press(pilot, app, "a")
+        await until(pilot, app, "live  ranks 0,8")
+        await until(pilot, app, "loss 1.5  ")
+
+
 async def test_ranks_together_and_one_at_a_time() -> None:
     app = Console()
     async with running(app, (90, 24)) as pilot:
@@ -84,7 +101,7 @@ async def test_ranks_together_and_one_at_a_time() -> None:
         await until(pilot, app, "rank 8 2/3")
         assert "zero" not in app.text, "the one under the cursor alone"
         await press(pilot, app, "colon", *"ranks 0", "enter")
-        await until(pilot, app, "ranks 0 ")
+        await until(pilot, app, "live  ranks 0")
         assert "0│" in app.text
         await press(pilot, app, "tab")
         await until(pilot, app, "rank 8 2/3")

@@ -128,3 +128,9 @@ def test_who_asks_most_is_told_once_a_minute() -> None:
     assert weather.words["asks most"] == "alice 300 a minute"
     assert by_user(text)["alice"] == 58
     assert asks_most({"a": 1}, {"a": 5}, 60.0) == {}
+
+
+def test_what_was_cancelled_while_it_waited_never_started() -> None:
+    waited = {**JOB, "State": "CANCELLED", "NodeList": "None assigned", "Start": JOB["End"]}
+    (job,) = told(ended(row(**waited).encode(), NONCE, "lab"))
+    assert (job.started_at, job.nodes) == (None, None)

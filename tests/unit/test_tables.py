@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from console.errors import UsageError
-from console.model import Batch, Node, NodeState, Records
+from console.model import Batch, Job, JobState, Node, NodeState, Records
 from console.render import header
 from console.render.cells import cell_width, fit_runs, line_text
 from console.render.glyphs import ASCII
 from console.render.plain import snapshot_text, sorted_rows, table_text
 from console.render.tables import TABLES, Table, layout, natural_key, order
+from console.render.tables.jobs import reason
 from console.render.themes import STYLES
 from console.render.view import View
 from console.store import Changes, Store
@@ -262,3 +264,10 @@ def test_header_fits(width: int, store: Store) -> None:
         assert "SIMULATED" in title
         assert "3/5 live, denied" in title
         assert "paused" in line_text(header.title_line(view, width, paused=True))
+
+
+def test_a_job_that_failed_says_with_what() -> None:
+    failed = Job(id="1", cluster="lab", state=JobState.FAILED, exit_code=3)
+    assert reason(failed) == "exit code 3"
+    assert reason(msgspec.structs.replace(failed, reason="NonZeroExitCode")) == "NonZeroExitCode"
+    assert reason(Job(id="2", cluster="lab", state=JobState.COMPLETED, exit_code=0)) is None

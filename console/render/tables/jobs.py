@@ -142,7 +142,7 @@ def reason(job: Job) -> str | None:
     """Return why it waits or ended; nothing for a job that simply runs."""
     if job.reason and job.reason.lower() not in ("none", "(null)"):
         return job.reason
-    return None
+    return f"exit code {job.exit_code}" if job.state is JobState.FAILED and job.exit_code else None
 
 
 def where(job: Job) -> str | None:

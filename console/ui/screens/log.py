@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Coroutine, Iterable, Iterator
 from functools import partial
 from typing import Any
 
@@ -39,6 +39,8 @@ class LogScreen(BaseScreen):
         self.history: list[str] = []
         self.times: list[str] = []
         self._training = Training()
+        self._speaker: int | None = None
+        """The rank whose lines tell of the training where several are read; None: all do."""
         self._key = key
         self._streams: tuple[LogStream, ...] = ()
         self._chosen = 0
@@ -102,7 +104,7 @@ class LogScreen(BaseScreen):
         chunk = await reader.tail(TAIL_BYTES)
         pane.buffer.restart(chunk, ranks.MERGED if isinstance(reader, MergedLog) else None)
         pane.go(pane.count)
-        self._learn(pane.buffer.lines, anew=True)
+        self._learn(0, anew=True)
         if isinstance(reader, MergedLog):
             self._say_what_is_missing(reader)
         if is_binary(chunk.data):
@@ -141,23 +143,27 @@ class LogScreen(BaseScreen):
         at_end = pane.at_end
         if piece.anew:
             pane.buffer.restart(piece)
-            self._learn(pane.buffer.lines, anew=True)
+            self._learn(0, anew=True)
             self.console_app.say("the output begins anew", "warn")
         else:
             before = len(pane.buffer.lines)
             dropped = pane.buffer.append(piece)
             pane.grown(-dropped)
-            self._learn(pane.buffer.lines[max(before - dropped, 0) :])
+            self._learn(max(before - dropped, 0))
         if at_end or piece.anew:
             pane.go(pane.count)
         self.tick()
 
-    def _learn(self, lines: Sequence[str], *, anew: bool = False) -> None:
-        """Take what lines say of the training."""
+    def _learn(self, first: int, *, anew: bool = False) -> None:
+        """Take what the lines from `first` on say of the training; of several ranks the lowest speaks for all."""
+        buffer = self.pane.buffer
         if anew:
             self._training = Training()
-        for line in lines:
-            self._training.take(line)
+            self._speaker = next(iter(buffer.ranks()), None)
+        for at in range(first, len(buffer.lines)):
+            shown = buffer.shown(at)
+            if shown.rank is None or self._speaker is None or shown.rank == self._speaker:
+                self._training.take(shown.text)
 
     # ---- which output
 
@@ -237,9 +243,8 @@ class LogScreen(BaseScreen):
         size = f"  {units.size(buffer.end)}B" if buffer.end and self._together is None else ""
         self.header.place = (
             Cell(f"{'/'.join(self._key)}  ", "title"),
-            Cell(f"{self._which()}  ", "muted"),
             self.state,
-            Cell(size, "muted"),
+            Cell(f"  {self._which()}{size}", "muted"),
         )
         self.rule.title = training_line(self.console_app.view, self._training, self.size.width)
         self.rule.display = bool(self.rule.title)
