@@ -121,7 +121,12 @@ class StatusBar(Canvas):
 
     def _footer(self, width: int) -> list[Cell]:
         app = self.console_app
-        offered = [action for action in app.offered(self._kind) if action.footer and app.keymap.keys[action.id]]
+        idle = app.base.unavailable() if app.base.is_mounted else ()
+        offered = [
+            action
+            for action in app.offered(self._kind)
+            if action.footer and app.keymap.keys[action.id] and action.id not in idle
+        ]
         kept = sorted(offered, key=_importance)
         room = width
         chosen: list[Action] = []

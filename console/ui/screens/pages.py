@@ -63,6 +63,10 @@ class NodeScreen(PageScreen):
         """Return what is known of the node."""
         return node_sections(self.console_app.view, str(self.row_id), width)
 
+    def meant_nodes(self) -> Sequence[str]:
+        """Return the node."""
+        return (str(self.row_id),)
+
     def attention(self) -> Attention:
         """The node is looked at."""
         return Attention(visible=(str(self.row_id),), selected=str(self.row_id))
