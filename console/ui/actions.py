@@ -85,7 +85,7 @@ ACTIONS: tuple[Action, ...] = (
     _screen("5", "storage", "Storage", "every mount and disk of the fleet, worst first"),
     _screen("7", "journal", "Journal", "what was done, by whom, how it went; and its undo"),
     _screen("9", "sources", "Sources", "where every value comes from, and how that source is doing"),
-    Action("pane", ("tab",), "Next pane", "to the details and back", "Move", (*TABLE_SCREENS, LINE), footer=7),
+    Action("pane", ("tab",), "Next pane", "to the details and back", "Move", (*TABLE_SCREENS, "job", LINE), footer=7),
     Action(
         "filter",
         ("/",),
@@ -104,7 +104,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("map", ("m",), "Heat map", "the heat map, one measure after the other", "Show", ("fleet",), footer=4),
     Action("racks", ("b",), "Heat map by rack", "group the heat map by rack, closer together", "Show", ("fleet",)),
     Action("details", ("i",), "Details", "show or hide the details under the table", "Show", TABLE_SCREENS),
-    Action("zoom", ("z",), "Zoom", "the focused pane alone, and back", "Show", TABLE_SCREENS, footer=8),
+    Action("zoom", ("z",), "Zoom", "the focused pane alone, and back", "Show", (*TABLE_SCREENS, "job"), footer=8),
     Action(
         "mark",
         ("space",),

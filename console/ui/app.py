@@ -66,6 +66,7 @@ class QuarterdeckApp(App[int]):
         screen: str = "fleet",
         theme_dir: Path | None = None,
         clock: Callable[[], float] = time.time,
+        filter_text: str = "",
     ) -> None:
         # With NO_COLOR Textual would turn colours into greys, unless it takes the terminal's own: then into none.
         super().__init__(ansi_color=True if "NO_COLOR" in os.environ else None)
@@ -87,6 +88,7 @@ class QuarterdeckApp(App[int]):
         self.refused: UsageError | ConfigError | None = None
         """What is wrong with the command line or the configuration, when only the start could find it out."""
         self._first = screen if screen in TABLE_SCREENS else "fleet"
+        self._first_filter = filter_text
         self._lists: dict[str, ListScreen] = {}
         self._attention = Attention()
         self._handlers = (Going(self), Doing(self))
@@ -118,6 +120,8 @@ class QuarterdeckApp(App[int]):
         self.app_resume_signal.subscribe(self, lambda _app: self.refresh(layout=True))
         self.garbage.begin()
         self.run_worker(self.typeahead.run(), name="keys", group="keys")
+        if self._first_filter:
+            self.call_after_refresh(self.listing(self._first).set_filter, self._first_filter)
         self.call_after_refresh(self._begin)
 
     async def on_event(self, event: Event) -> None:
@@ -250,8 +254,9 @@ class QuarterdeckApp(App[int]):
         """Open the page of one thing on top."""
         from console.ui.screens.attempt import AttemptScreen
         from console.ui.screens.explain import ExplainScreen
+        from console.ui.screens.job import JobScreen
         from console.ui.screens.log import LogScreen
-        from console.ui.screens.pages import JobScreen, NodeScreen
+        from console.ui.screens.pages import NodeScreen
 
         if kind in ("node", "attempt"):
             self.push_screen(NodeScreen(row_id) if kind == "node" else AttemptScreen(row_id))

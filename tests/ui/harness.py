@@ -192,10 +192,11 @@ class Console(QuarterdeckApp):
         screen: str = "fleet",
         theme_dir: Path | None = None,
         session: NotingSession | None = None,
+        filter_text: str = "",
     ) -> None:
         self.at = NOW
         made = session or NotingSession(render_data.lab() if store is None else store)
-        super().__init__(made, looks or Looks(), screen, theme_dir, clock=lambda: self.at)
+        super().__init__(made, looks or Looks(), screen, theme_dir, clock=lambda: self.at, filter_text=filter_text)
 
     @property
     def lines(self) -> list[str]:

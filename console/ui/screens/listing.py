@@ -130,8 +130,12 @@ class ListScreen(BaseScreen):
         if self.filter_error is not None:
             return ((self.filter_error.in_one_line, "bad"), (f"{back} clears the filter", "muted"))
         if self.filter_text and self.model.total:
+            from console.render.plain import NO_OWNERS, nobody_owns
+
+            unowned = self.kind == "jobs" and "user" in self.filter_text and nobody_owns(store)
             return (
                 (f"no {self.model.table.noun} matches {self.filter_text}", "warn"),
+                *(((NO_OWNERS, "info"),) if unowned else ()),
                 (f"{back} clears the filter", "muted"),
             )
         lines: list[Run] = []
