@@ -16,6 +16,8 @@ PARTS = {
     "idle": "an idle screen: CPU and bytes to the terminal",
     "ssh_hosts": "200 sshd hosts live at 2 s, beside a bare asyncssh stream",
     "micro": "simulation, store and parsers one by one",
+    "kube": "5,000 nodes and 20,000 pods of a real API server, beside the client's typed lists",
+    "dead": "four clusters of which three are dead, beside the fourth alone",
     "logs": "10 GiB opened at the end; 1 GiB searched backwards, beside grep",
     "slurm_requests": "requests to slurmctld, beside watch squeue and watch sinfo",
 }

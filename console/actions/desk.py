@@ -25,8 +25,8 @@ from console.plugin import Backend, Drainer, JobControl, Performer
 from console.store import NodeView, Store
 from console.text import clean
 
-LOOK_AGAIN_S = (0.0, 0.3, 0.7, 1.5, 2.5)
-"""Pauses before each look whether the promise of a plan holds: schedulers take a moment."""
+LOOK_AGAIN_S = (0.0, 0.3, 0.7, 1.5, 2.5, 5.0, 5.0)
+"""Pauses before each look whether the promise of a plan holds: a job that is ended has ten seconds to end by itself."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import TypeVar
 from console.errors import QuarterdeckError, SourceError, TimedOut
 from console.model import Cluster, ClusterKind, Explanation, Job, LogStream, Node, Queue, Records
 from console.plugin import Check, LogReader, Site
+from console.slices import Pace
 from plugins.kubernetes import kubeconfig
 from plugins.kubernetes.board import Board, job_id
 from plugins.kubernetes.client import Client
@@ -24,8 +25,6 @@ from plugins.kubernetes.watching import Watched, Watching, pods_unknown
 
 PERIOD_S = 5.0
 """How often we look at what the watches brought although they say nothing; when they do, it is looked at soon."""
-SLICE = 64
-"""Records that are made between two breaths of the loop."""
 SWEEP_S = 60.0
 """How often we look for jobs that ended too long ago to be listed."""
 
@@ -219,11 +218,11 @@ class KubernetesBackend:
         """Take what changed and forget it, in slices; all of it comes again when we are not let finish."""
         taken = list(dirty)
         dirty.clear()
+        pace = Pace()
         try:
-            for count, each in enumerate(taken, 1):
+            for each in taken:
                 take(each)
-                if count % SLICE == 0:
-                    await asyncio.sleep(0)
+                await pace.breathe()
         except BaseException:
             dirty.update(taken)
             raise
