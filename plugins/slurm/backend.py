@@ -33,8 +33,9 @@ from plugins.slurm.doctor import examine
 from plugins.slurm.facts import Layout
 from plugins.slurm.failures import NoProgram
 from plugins.slurm.jobs import JobReader
+from plugins.slurm.nodes import NodeReader, Place
 from plugins.slurm.orders import JOB_ACTIONS, NODE_ACTIONS
-from plugins.slurm.parse import Config, Controller, Counters, NodeReader, Place
+from plugins.slurm.parse import Config, Controller, Counters
 from plugins.slurm.questions import Questions
 from plugins.slurm.settings import SlurmSettings
 from plugins.slurm.weather import Weather

@@ -7,9 +7,9 @@ record of last time; what is new is parsed a slice at a time, so that the event 
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from console.errors import BadAnswer
 from console.model import ArrayPart, Job, JobState
@@ -32,6 +32,9 @@ _NOTHING: dict[str, str] = {}
 _ACTIVE = (JobState.RUNNING, JobState.COMPLETING, JobState.SUSPENDED)
 
 Slices = Generator[None, None, "Listing"]
+M = TypeVar("M", bound=Hashable)
+Row = tuple[M, str, str]
+"""What is to be told of a job except what its user wrote freely; its comment, its name."""
 
 
 @dataclass(slots=True)
@@ -76,30 +79,27 @@ class JobReader:
 
         Raises BadAnswer when it is not that answer, or ends in the middle of it; nothing is remembered then.
         """
-        end = nonce.encode() + b"\n"
+        return self.take(_slices(answer, nonce), _Columns(fields).split)
+
+    def take(self, slices: Iterable[Iterable[Row[M]]], fields: Callable[[M], Sequence[str]]) -> Slices:
+        """Take all jobs, however they came: rows in slices, of which `fields` gives what `job` reads.
+
+        Yields after each slice, returns the Listing. BadAnswer as `slices` and `fields` raise it; nothing is
+        remembered then.
+        """
         rows: dict[int, Job] = {}
         changed: list[Job] = []
         jobs: list[Job] = []
         ids: set[str] = set()
         known = self._rows
-        position = 0
-        columns = _Columns(fields)
-        while position < len(answer):
-            cut = answer.find(end, position + SLICE_BYTES)
-            if cut < 0:
-                cut = answer.rfind(end, position)
-                if cut < 0 or cut + len(end) != len(answer):
-                    raise _broken(answer, position if cut < 0 else cut + len(end))
-            stop = cut + len(end)
-            pieces = answer[position:stop].decode("utf-8", "replace").split(nonce)
-            position = stop
+        for piece in slices:
             slice_start = len(jobs)
-            for row in _rows(pieces):
+            for row in piece:
                 key = hash(row)
                 job = known.get(key)
                 if job is None:
                     machine, comment, name = row
-                    job = self.job(columns.split(machine), comment, name)
+                    job = self.job(fields(machine), comment, name)
                     changed.append(job)
                 rows[key] = job
                 jobs.append(job)
@@ -241,7 +241,23 @@ class _Columns:
         return ["" if at is None else values[at] for at in self._order] + values[-1:]
 
 
-def _rows(pieces: list[str]) -> Generator[tuple[str, str, str], None, None]:
+def _slices(answer: bytes, nonce: str) -> Iterator[Iterator[Row[str]]]:
+    """Yield the rows of an answer, SLICE_BYTES at a time. BadAnswer when it is broken."""
+    end = nonce.encode() + b"\n"
+    position = 0
+    while position < len(answer):
+        cut = answer.find(end, position + SLICE_BYTES)
+        if cut < 0:
+            cut = answer.rfind(end, position)
+            if cut < 0 or cut + len(end) != len(answer):
+                raise _broken(answer, position if cut < 0 else cut + len(end))
+        stop = cut + len(end)
+        pieces = answer[position:stop].decode("utf-8", "replace").split(nonce)
+        position = stop
+        yield _rows(pieces)
+
+
+def _rows(pieces: list[str]) -> Iterator[Row[str]]:
     """Group the pieces between nonces: machine fields with the directory, comment, name; the last one is a newline."""
     width = len(FREE_FIELDS)
     if len(pieces) % width != 1 or pieces[-1] != "\n":
