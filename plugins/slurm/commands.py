@@ -74,6 +74,7 @@ PRIORITY_COST = 1
 SHARES_COST = 1
 LIMITS_COST = 1
 LICENSES_COST = 1
+TOKEN_COST = 1
 CONFIG_COST = 1
 """REQUEST_BUILD_INFO; and one REQUEST_PING for every controller."""
 
@@ -176,6 +177,10 @@ class Commands:
     def diag(self) -> list[str]:
         """Show the counters of slurmctld."""
         return self._command("sdiag")
+
+    def token(self, lifespan_s: int) -> list[str]:
+        """Ask slurmctld for a token that lets one in at slurmrestd."""
+        return self._command("scontrol", "--local", "token", f"lifespan={lifespan_s}")
 
     def version(self, program: str) -> list[str]:
         """Say which release a client program is of; asks nobody."""

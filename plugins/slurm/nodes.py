@@ -208,7 +208,7 @@ def described(line: str) -> Described:
         fixed, tail = line[: match.start()], line[match.start() :]
     system = None
     if match := _OS.search(fixed):
-        system = clean(match[1], limit=256)
+        system = clean(match[1].strip(), limit=256)
         fixed = fixed[: match.start()] + " " + fixed[match.end() :]
     value = words(fixed)
     if "State" not in value:
