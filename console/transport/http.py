@@ -21,6 +21,7 @@ import logging
 import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit
 
@@ -98,11 +99,13 @@ class HttpClient:
         ca_file: str | None = None,
         tunnel: Tunnel | None = None,
         words: Callable[[bytes], str] | None = None,
+        first_only: bool = False,
     ) -> None:
         """`url` may have a path, under which all others lie, or be `unix:/path` of a socket on this host.
 
         `token_header`: where the token goes, bare; None: a bearer's, in Authorization. `words`: what the body of a
-        failure says, where `gist` would not find it. Does no I/O; ConfigError when the URL cannot be one.
+        failure says, where `gist` would not find it. `first_only`: it may answer twice (`http_first`). Does no I/O;
+        ConfigError when the URL cannot be one.
         """
         self._unix = socket_path(url)
         self.url = checked_url(url) if self._unix is None else "http://localhost"
@@ -119,6 +122,7 @@ class HttpClient:
         self._token = token
         self._token_header = token_header
         self._words = words or gist
+        self._first_only = first_only
         self._ca_file = ca_file
         self._tunnel = tunnel
         self._session: aiohttp.ClientSession | None = None
@@ -233,6 +237,10 @@ class HttpClient:
             connector = aiohttp.UnixConnector(socket, limit=_CONNECTIONS)
         else:
             connector = aiohttp.TCPConnector(ssl=self._trust(), limit=_CONNECTIONS)
+        if self._first_only:
+            from console.transport.http_first import FirstAnswer
+
+            connector._factory = partial(FirstAnswer, loop=asyncio.get_running_loop())  # type: ignore[assignment]
         return aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),

@@ -26,8 +26,8 @@ from console.plugin import Check, LogReader, Site
 from console.slices import sliced
 from plugins.slurm import commands
 from plugins.slurm.acting import Acting
-from plugins.slurm.by_commands import ByCommands
 from plugins.slurm.changes import Table, changed
+from plugins.slurm.choice import Choice
 from plugins.slurm.client import Client
 from plugins.slurm.commands import Commands
 from plugins.slurm.doctor import examine
@@ -101,7 +101,7 @@ class SlurmBackend:
         self._questions = Questions(self.cluster, settings, site, self.client, self._jobs, self._nodes)
         self._acting = Acting(self.cluster, settings, self.client, self._nodes, self._questions)
         self._layout = Layout()
-        self._way: Way = ByCommands(self.client, self._nodes, self._jobs, settings.via)
+        self._choice = Choice(settings, site, self.client, self._nodes, self._jobs)
         self._pulse: tuple[float, Counters] | None = None
         self._weather = Weather()
         self._pulse_lock = asyncio.Lock()
@@ -115,7 +115,7 @@ class SlurmBackend:
 
     async def inventory(self) -> Records:
         """Return nodes, and partitions and reservations when they may have changed. Raises SourceError."""
-        way = self._way
+        way = await self._choice.settle()
         (now, counters, cost), config = await _together(self._counters(), self._read_config())
         cost += config + await self._look_at_backup()
         want_nodes = self._wanted(Table.NODES, now, counters, NODES_MAX_AGE_S)
@@ -156,12 +156,13 @@ class SlurmBackend:
 
     async def jobs(self) -> Records:
         """Return all jobs the first time and every ten minutes, else what changed. Raises SourceError."""
+        way = await self._choice.settle()
         now, counters, cost = await self._counters()
         facts = self._weather.words
         if not self._wanted(Table.JOBS, now, counters, JOBS_MAX_AGE_S):
             extra = self.client.take_extra()
             return Records(requests=cost + extra, detail=self._detail("jobs"), facts=facts)
-        answer = await self._way.jobs()
+        answer = await way.jobs()
         whole = self._whole_due(Table.JOBS, now)
         listing = await sliced(answer.read())
         self._done(Table.JOBS, now, counters, whole)
@@ -212,13 +213,18 @@ class SlurmBackend:
 
     async def doctor(self) -> list[Check]:
         """See `Backend`."""
-        return await examine(self.client, self.settings)
+        return await examine(self.client, self.settings, self._choice)
 
     async def close(self) -> None:
         """See `Backend`."""
+        await self._choice.close()
         await self.client.close()
 
     # ---- what to ask
+
+    @property
+    def _way(self) -> Way:
+        return self._choice.taken
 
     def _stale(self, held: tuple[float, object] | None, max_age_s: float) -> bool:
         return held is None or self._site.now() - held[0] >= max_age_s

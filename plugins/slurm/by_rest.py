@@ -61,6 +61,7 @@ class ByRest:
             ca_file=settings.rest_ca_file,
             tunnel=dig(site.transport(settings.via), *place) if settings.via is not None else None,
             words=rest_wire.said,
+            first_only=True,
         )
         self.where = self._http.name
         self.version: str | None = None
@@ -117,6 +118,12 @@ class ByRest:
         now = self._now()
         reservations = parse.unique(parse.reservation(rest.reservation(each, now), cluster) for each in held)
         return Layout(queues, reservations), cost
+
+    async def try_it(self) -> str:
+        """See `Further`: whether it answers, and lets us in."""
+        up = [each.host for each in await self.ping() if each.up]
+        await self.pulse()
+        return f"answers at {self.where} in {self.version}, {', '.join(up) or 'no slurmctld'} behind it"
 
     async def close(self) -> None:
         """See `Way`."""

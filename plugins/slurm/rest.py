@@ -57,9 +57,15 @@ def job_row(job: JobWire) -> Row[tuple[str, ...]] | None:
     state = job_word([word.upper() for word in _all(job.job_state)])
     if state is None:
         return None
-    number = str(job.job_id)
+    number, user = str(job.job_id), job.user_name or str(job.user_id or "")
     machine = (
-        *(_job_id(job, number), number, state, job.state_reason or "", job.user_name or str(job.user_id or "")),
+        *(
+            _job_id(job, number),
+            number,
+            state,
+            job.state_description or job.state_reason or "",
+            job.user_name or str(job.user_id or ""),
+        ),
         *(job.account or "", job.partition or "", job.qos or "", _text(job.node_count), _text(job.cpus)),
         *(_text(job.tasks), _text(job.priority), _text(job.submit_time), _text(job.start_time), _text(job.end_time)),
         *(_text(job.time_limit, _UNLIMITED), job.tres_alloc_str or job.tres_req_str or "", job.tres_per_job or ""),

@@ -48,6 +48,8 @@ class JobWire(Wire, frozen=True):
     het_job_id: Count = None
     het_job_offset: Count = None
     state_reason: str | None = None
+    state_description: str | None = None
+    """The reason with what belongs to it, where there is something."""
     user_name: str | None = None
     user_id: int | None = None
     account: str | None = None

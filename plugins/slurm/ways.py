@@ -63,3 +63,10 @@ class Way(Protocol):
 
     async def close(self) -> None:
         """Let go of everything. Never raises."""
+
+
+class Further(Way, Protocol):
+    """A way beside the commands."""
+
+    async def try_it(self) -> str:
+        """Return in words for `qd doctor` that it works and what it is. Raises SourceError."""

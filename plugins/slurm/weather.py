@@ -78,7 +78,9 @@ def weather(told: Reading) -> dict[str, str]:
         found["scheduler"] = f"last cycle {_span(last)}, {_span(cycle.get('Mean cycle'))} in the mean"
     if (last := fill.get("Last cycle")) is not None:
         depth, length = fill.get("Last depth cycle"), fill.get("Last queue length")
-        found["backfill"] = f"last cycle {_span(last)}" + (f", {depth} of {length} jobs" if length is not None else "")
+        found["backfill"] = f"last cycle {_span(last)}" + (
+            f", {depth} of {length} jobs" if depth is not None and length is not None else ""
+        )
     return found
 
 
