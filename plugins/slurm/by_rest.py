@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import TypeVar
 
@@ -17,7 +17,7 @@ from plugins.slurm import commands, failures, parse, rest, rest_wire
 from plugins.slurm.client import Client
 from plugins.slurm.elements import Elements
 from plugins.slurm.facts import Layout
-from plugins.slurm.jobs import JobReader, Listing
+from plugins.slurm.jobs import JobReader, Listing, in_slices
 from plugins.slurm.nodes import NodeListing, NodeReader
 from plugins.slurm.parse import Config, Controller
 from plugins.slurm.rest_wire import Envelope
@@ -29,7 +29,6 @@ VERSIONS = tuple(f"v0.0.{number}" for number in range(45, 37, -1))
 """Of its data, those that are known here, the newest first."""
 TOKEN_HEADER = "X-SLURM-USER-TOKEN"
 LIMIT_BYTES = 1 << 30
-_SLICE_JOBS = 250
 _JOBS_COST = 1
 """REQUEST_JOB_INFO, by sdiag."""
 _TOKEN_HINT = "rest_token names where a token lies; scontrol token gives one, for as long as its lifespan says"
@@ -103,7 +102,7 @@ class ByRest:
         """See `Way`: it tells of ended jobs too, which are left out."""
         found = await self._list("jobs", rest_wire.JobWire, rest.job_row)
         rows = [row for row in found if row is not None]
-        return Answer(lambda: self._jobs.take(_slices(rows), tuple), _JOBS_COST)
+        return Answer(lambda: self._jobs.take(in_slices(rows), tuple), _JOBS_COST)
 
     async def layout(self) -> tuple[Layout, int]:
         """See `Way`."""
@@ -221,8 +220,3 @@ def _token(settings: SlurmSettings, environ: Mapping[str, str]) -> Token | None:
     if reference is None and environ.get("SLURM_JWT"):
         reference = "env:SLURM_JWT"
     return Secret(reference, environ) if reference is not None else None
-
-
-def _slices(rows: Sequence[R]) -> Iterator[Sequence[R]]:
-    for start in range(0, len(rows), _SLICE_JOBS):
-        yield rows[start : start + _SLICE_JOBS]

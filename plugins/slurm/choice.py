@@ -21,7 +21,7 @@ _WORDS = {
 }
 _FURTHER = {
     WayName.REST: ("slurmrestd", "rest names none; squeue and scontrol tell the same for less"),
-    WayName.PYSLURM: ("pyslurm", "not asked for; squeue and scontrol tell the same for as much"),
+    WayName.PYSLURM: ("pyslurm", "pyslurm names no Python that has it; squeue and scontrol tell the same for as much"),
 }
 """Subject of the doctor's line, and what it says of a way that is not set up."""
 
@@ -43,6 +43,10 @@ class Choice:
         elif settings.way is WayName.REST:
             hint = 'rest = "unix:/run/slurmrestd/slurmrestd.socket", or "http://slurm1:6820"'
             raise ConfigError('way = "rest" needs to know where slurmrestd is', site.cluster, hint)
+        if settings.way == WayName.PYSLURM or settings.pyslurm is not None:
+            from plugins.slurm.by_pyslurm import ByPyslurm
+
+            self.further[WayName.PYSLURM] = ByPyslurm(settings, client, nodes, jobs)
         self.name = settings.way
         """Of the way that is taken; AUTO until that is known."""
         if not self.further and settings.way is WayName.AUTO:

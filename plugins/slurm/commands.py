@@ -104,8 +104,12 @@ class Commands:
         """Return how this program is called."""
         return f"{self._bin.rstrip('/')}/{name}" if self._bin else name
 
+    def under(self, *argv: str) -> list[str]:
+        """Run another program under the same environment."""
+        return [*self._env, *argv]
+
     def _command(self, program: str, *arguments: str) -> list[str]:
-        return [*self._env, self.program(program), *arguments]
+        return self.under(self.program(program), *arguments)
 
     def queue(self, nonce: str, machine_fields: Sequence[str] = MACHINE_FIELDS) -> list[str]:
         """List all jobs: machine fields, each ended by SEPARATOR, then FREE_FIELDS, each ended by the nonce.

@@ -7,7 +7,7 @@ record of last time; what is new is parsed a slice at a time, so that the event 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -24,15 +24,20 @@ SLICE_BYTES = 64 << 10
 LIMIT_FREE = 4096
 """Characters of a comment, a reason, a name: what people write is shown whole, and memory stays bounded."""
 LIMIT_ID = 256
+NOT_TOLD = "?"
+"""In the place of what was asked per job, node, socket or task: this way does not tell it."""
+_SLICE_JOBS = 250
 _MEMORY = 20_000
 _ID = re.compile(r"[0-9]+(?:_(?:[0-9]+|\[[^\]]*\]?)|\+[0-9]+)?", re.ASCII)
 _WAITING = (JobState.PENDING, JobState.HELD)
 _NOTHING: dict[str, str] = {}
 """Shared by all records that have nothing to add; records never change."""
+_TOLD = (*MACHINE_FIELDS, "WorkDir")
 _ACTIVE = (JobState.RUNNING, JobState.COMPLETING, JobState.SUSPENDED)
 
 Slices = Generator[None, None, "Listing"]
 M = TypeVar("M", bound=Hashable)
+R = TypeVar("R")
 Row = tuple[M, str, str]
 """What is to be told of a job except what its user wrote freely; its comment, its name."""
 
@@ -241,6 +246,18 @@ class _Columns:
         return ["" if at is None else values[at] for at in self._order] + values[-1:]
 
 
+def row(told: Mapping[str, str | None]) -> Row[tuple[str, ...]]:
+    """Return the row of a job that is told by the names of MACHINE_FIELDS and FREE_FIELDS."""
+    machine = tuple([told.get(name) or "" for name in _TOLD])
+    return machine, told.get("Comment") or "", told.get("Name") or ""
+
+
+def in_slices(rows: Sequence[R]) -> Iterator[Sequence[R]]:
+    """Yield rows so many at a time as the event loop can bear."""
+    for start in range(0, len(rows), _SLICE_JOBS):
+        yield rows[start : start + _SLICE_JOBS]
+
+
 def _slices(answer: bytes, nonce: str) -> Iterator[Iterator[Row[str]]]:
     """Yield the rows of an answer, SLICE_BYTES at a time. BadAnswer when it is broken."""
     end = nonce.encode() + b"\n"
@@ -329,4 +346,6 @@ def _held(nodes: str, tasks: str, started: bool, tres: Sequence[str], names: tup
     if socket:
         how = "held" if started else "asked for"
         return _Held(memory, None, model, f"{socket} {how} per socket; Slurm does not tell the total")
+    if NOT_TOLD in tres:
+        return _Held(memory, None, None, "pyslurm does not tell what was asked for")
     return _Held(memory, 0, None)

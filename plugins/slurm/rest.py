@@ -11,7 +11,7 @@ from typing import Any
 from console.errors import BadAnswer
 from console.text import clean
 from plugins.slurm import parse, times
-from plugins.slurm.jobs import Row
+from plugins.slurm.jobs import Row, row
 from plugins.slurm.nodes import Described, Tail, free, plain_reason
 from plugins.slurm.parse import Config, Controller, Counters
 from plugins.slurm.rest_wire import (
@@ -57,22 +57,37 @@ def job_row(job: JobWire) -> Row[tuple[str, ...]] | None:
     state = job_word([word.upper() for word in _all(job.job_state)])
     if state is None:
         return None
-    number, user = str(job.job_id), job.user_name or str(job.user_id or "")
-    machine = (
-        *(
-            _job_id(job, number),
-            number,
-            state,
-            job.state_description or job.state_reason or "",
-            job.user_name or str(job.user_id or ""),
-        ),
-        *(job.account or "", job.partition or "", job.qos or "", _text(job.node_count), _text(job.cpus)),
-        *(_text(job.tasks), _text(job.priority), _text(job.submit_time), _text(job.start_time), _text(job.end_time)),
-        *(_text(job.time_limit, _UNLIMITED), job.tres_alloc_str or job.tres_req_str or "", job.tres_per_job or ""),
-        *(job.tres_per_node or "", job.tres_per_socket or "", job.tres_per_task or "", job.nodes or ""),
-        *(job.resv_name or "", job.dependency or "", job.current_working_directory or ""),
-    )
-    return machine, job.comment or "", job.name or ""
+    number = str(job.job_id)
+    told: Mapping[str, str | None] = {
+        "JobArrayID": _job_id(job, number),
+        "JobID": number,
+        "State": state,
+        "Reason": job.state_description or job.state_reason,
+        "UserName": job.user_name or str(job.user_id or ""),
+        "Account": job.account,
+        "Partition": job.partition,
+        "QOS": job.qos,
+        "NumNodes": _text(job.node_count),
+        "NumCPUs": _text(job.cpus),
+        "NumTasks": _text(job.tasks),
+        "PriorityLong": _text(job.priority),
+        "SubmitTime": _text(job.submit_time),
+        "StartTime": _text(job.start_time),
+        "EndTime": _text(job.end_time),
+        "TimeLimit": _text(job.time_limit, _UNLIMITED),
+        "tres-alloc": job.tres_alloc_str or job.tres_req_str,
+        "tres-per-job": job.tres_per_job,
+        "tres-per-node": job.tres_per_node,
+        "tres-per-socket": job.tres_per_socket,
+        "tres-per-task": job.tres_per_task,
+        "NodeList": job.nodes,
+        "Reservation": job.resv_name,
+        "Dependency": job.dependency,
+        "WorkDir": job.current_working_directory,
+        "Comment": job.comment,
+        "Name": job.name,
+    }
+    return row(told)
 
 
 def _job_id(job: JobWire, number: str) -> str:

@@ -24,7 +24,7 @@ class WayName(enum.StrEnum):
     """How nodes, partitions, reservations and jobs are read."""
 
     AUTO = "auto"
-    """By the commands where they are; else by slurmrestd where `rest` names one, else by pyslurm where it fits."""
+    """By the commands where they are; else by slurmrestd where `rest` names one, else by pyslurm where it is named."""
     COMMANDS = "commands"
     """squeue, scontrol and sdiag: the cheapest, and the same on every release."""
     REST = "rest"
@@ -59,4 +59,4 @@ class SlurmSettings(Settings):
     rest_ca_file: str | None = None
     """PEM file of the authority that signed its certificate; None: those that this host trusts."""
     pyslurm: str | None = None
-    """The Python that has pyslurm, for a child process; None: the one that runs this program."""
+    """The Python that has pyslurm, for a child process; None: with `way = "pyslurm"` the one that runs this program."""
