@@ -47,6 +47,7 @@ class ByPyslurm:
     def __init__(self, settings: SlurmSettings, client: Client, nodes: NodeReader, jobs_: JobReader) -> None:
         python = settings.pyslurm or (sys.executable if settings.via is None else "python3")
         self._argv = client.commands.under(python, "-u", "-c", _BOOT)
+        self._client = client
         self._transport = client.transport
         self._timeout_s = settings.timeout_s
         self._nodes = nodes
@@ -75,7 +76,7 @@ class ByPyslurm:
     async def config(self) -> tuple[Config, int]:
         """See `Way`."""
         (told,) = self._as(list[_Config], await self._ask("config"))
-        pings = await self.ping()
+        pings = await self._ping()
         config = Config(
             cluster_name=parse.known(told.cluster),
             version=parse.known(told.version),
@@ -86,6 +87,11 @@ class ByPyslurm:
 
     async def ping(self) -> tuple[Controller, ...]:
         """See `Way`."""
+        found = await self._ping()
+        self._client.charge(len(found))
+        return found
+
+    async def _ping(self) -> tuple[Controller, ...]:
         return rest.controllers(tuple(self._as(list[rest_wire.Ping], await self._ask("ping"))))
 
     async def nodes(self) -> Answer[NodeListing]:
@@ -102,7 +108,8 @@ class ByPyslurm:
 
     async def layout(self) -> tuple[Layout, int]:
         """See `Way`."""
-        cost = commands.PARTITIONS_COST + commands.RESERVATIONS_COST
+        # It reads the configuration to tell of partitions.
+        cost = commands.PARTITIONS_COST + commands.RESERVATIONS_COST + commands.CONFIG_COST
         cluster = self._nodes.cluster
         told = self._as(list[dict[str, str]], await self._ask("partitions"))
         queues = parse.unique(parse.partition(each, cluster) for each in told)

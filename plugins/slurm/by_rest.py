@@ -44,6 +44,7 @@ class ByRest:
     def __init__(self, settings: SlurmSettings, site: Site, client: Client, nodes: NodeReader, jobs: JobReader) -> None:
         """ConfigError when the settings cannot work. Does no I/O."""
         url = settings.rest or ""
+        self._client = client
         self._nodes = nodes
         self._jobs = jobs
         self._now = site.now
@@ -87,11 +88,13 @@ class ByRest:
     async def config(self) -> tuple[Config, int]:
         """See `Way`: what every answer tells, and who answers a ping."""
         answer = await self._get("ping", rest_wire.Pings)
-        return rest.config(answer), max(1, len(answer.pings))
+        return rest.config(answer), self._ping_cost(len(answer.pings))
 
     async def ping(self) -> tuple[Controller, ...]:
         """See `Way`."""
-        return rest.controllers((await self._get("ping", rest_wire.Pings)).pings)
+        found = (await self._get("ping", rest_wire.Pings)).pings
+        self._client.charge(self._ping_cost(len(found)))
+        return rest.controllers(found)
 
     async def nodes(self) -> Answer[NodeListing]:
         """See `Way`."""
@@ -134,19 +137,25 @@ class ByRest:
         """Return the version of the data that is asked for, found by asking. Raises SourceError."""
         async with self._lock:
             if self.version is None:
-                self.version = await self._find_version()
-            return self.version
+                await self._find_version()
+            return self.version or ""
 
-    async def _find_version(self) -> str:
+    async def _find_version(self) -> None:
         for version in VERSIONS:
             try:
-                await self._http.get(f"/slurm/{version}/ping")
+                body = await self._http.get(f"/slurm/{version}/ping")
             except NotThere:
                 continue
-            return version
+            self.version = version
+            self._client.charge(self._ping_cost(len(self._heeded(body, rest_wire.Pings).pings)))
+            return
         known = f"{VERSIONS[-1]} to {VERSIONS[0]}"
         hint = "start it with the plugin that reads slurmctld: -s slurmctld, of old -s openapi/v0.0.38"
         raise Unsupported(f"no slurmrestd whose data is one of {known}", self.where, hint)
+
+    def _ping_cost(self, controllers: int) -> int:
+        """Return how many requests a ping took: Slurm 22.05 reads its configuration for it."""
+        return max(1, controllers) + (self.version == "v0.0.38")
 
     async def _get(self, what: str, kind: type[E]) -> E:
         """Return a short answer. Raises SourceError."""

@@ -85,10 +85,12 @@ def job_id(job: Any) -> str:
 
 def dependency(job: Any) -> str:
     """Return a dependency as squeue prints it."""
-    found = job.dependencies or {}
+    found = job.dependencies
+    if not found:
+        return ""
     parts = ["%s:%s" % (kind, each) for kind, value in found.items() if isinstance(value, list) for each in value]
-    if found.get("singleton"):
-        parts.append("singleton")
+    if found.get("singleton") or not parts:  # the one kind that it does not read while it is unfulfilled
+        parts.append("singleton" if found.get("singleton") else "singleton(unfulfilled)")
     return ("?" if found.get("satisfy") == "any" else ",").join(parts)
 
 
@@ -117,7 +119,7 @@ def one_job(job: Any, counted: bool) -> "dict[str, str]":
         "SubmitTime": text(job, "submit_time"),
         "StartTime": text(job, "start_time"),
         "EndTime": text(job, "end_time"),
-        "TimeLimit": text(job, "time_limit"),
+        "TimeLimit": text(job, "time_limit") or "UNLIMITED",
         "tres-alloc": held,
         # It cannot read `gres/gpu:3`, so that of a job that waits only what is counted or asked per node is known.
         "tres-per-job": "" if active or counted else "?",
@@ -208,7 +210,7 @@ def one_partition(partition: Any) -> "dict[str, str]":
         "Default": "YES" if partition.is_default else "NO",
         "TotalNodes": text(partition, "total_nodes"),
         "Nodes": text(partition, "nodes"),
-        "MaxTime": text(partition, "max_time"),
+        "MaxTime": text(partition, "max_time") or "UNLIMITED",
         "PriorityTier": text(partition, "priority_tier"),
     }
 
@@ -313,4 +315,5 @@ def main() -> None:
             say({"error": str(error) or repr(error), "end": 1})
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -374,6 +374,7 @@ class SlurmCluster:
 
         On a socket of that user by default, else (`jwt`) on a port, for whoever brings a token.
         """
+        self.kill("slurmrestd")
         (port,) = free_ports(1)
         folder = self.base / "run" / "rest"
         folder.mkdir(exist_ok=True)
@@ -406,7 +407,7 @@ class SlurmCluster:
         self._spawn(node, str(self.base / "bin" / "slurmd"), "-D", "-f", str(self.conf), "-N", node, "-d", stepd)
 
     def kill(self, name: str, how: signal.Signals = signal.SIGKILL) -> None:
-        """Kill `slurmctld`, `munged` or a node's slurmd, and wait until it is gone."""
+        """Kill `slurmctld`, `slurmrestd`, `munged` or a node's slurmd, and wait until it is gone."""
         self._signal(name, how)
         self._reap(name)
 
