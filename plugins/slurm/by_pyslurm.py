@@ -15,10 +15,10 @@ import msgspec
 from console.errors import BadAnswer, ConnectionLost, Denied, SourceError, TimedOut, Unsupported
 from console.text import clean
 from console.transport.base import Channel
-from plugins.slurm import commands, failures, jobs, parse, rest, rest_wire, times
+from plugins.slurm import commands, failures, parse, rest, rest_wire, times
 from plugins.slurm.client import Client
 from plugins.slurm.facts import Layout
-from plugins.slurm.jobs import JobReader, Listing
+from plugins.slurm.jobs import JobReader, Listing, in_slices
 from plugins.slurm.nodes import Described, NodeListing, NodeReader, Tail, free, plain_reason
 from plugins.slurm.parse import Config, Controller
 from plugins.slurm.settings import SlurmSettings
@@ -44,14 +44,14 @@ T = TypeVar("T")
 class ByPyslurm:
     """pyslurm in a child process. See `Way`."""
 
-    def __init__(self, settings: SlurmSettings, client: Client, nodes: NodeReader, jobs_: JobReader) -> None:
+    def __init__(self, settings: SlurmSettings, client: Client, nodes: NodeReader, jobs: JobReader) -> None:
         python = settings.pyslurm or (sys.executable if settings.via is None else "python3")
         self._argv = client.commands.under(python, "-u", "-c", _BOOT)
         self._client = client
         self._transport = client.transport
         self._timeout_s = settings.timeout_s
         self._nodes = nodes
-        self._jobs = jobs_
+        self._jobs = jobs
         self.where = f"{client.where}, by {clean(python)}"
         self.version: str | None = None
         """Of pyslurm, once its process has started."""
@@ -103,8 +103,8 @@ class ByPyslurm:
     async def jobs(self) -> Answer[Listing]:
         """See `Way`: it tells of ended jobs too, which are left out."""
         told = self._as(list[dict[str, str]], await self._ask("jobs"))
-        rows = [jobs.row(each) for each in told if job_word([each.get("State", "")]) is not None]
-        return Answer(lambda: self._jobs.take(jobs.in_slices(rows), tuple), _JOBS_COST)
+        listed = [job for job in told if job_word([job.get("State", "")]) is not None]
+        return Answer(lambda: self._jobs.take(in_slices(listed), tuple), _JOBS_COST)
 
     async def layout(self) -> tuple[Layout, int]:
         """See `Way`."""

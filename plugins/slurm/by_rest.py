@@ -103,9 +103,9 @@ class ByRest:
 
     async def jobs(self) -> Answer[Listing]:
         """See `Way`: it tells of ended jobs too, which are left out."""
-        found = await self._list("jobs", rest_wire.JobWire, rest.job_row)
-        rows = [row for row in found if row is not None]
-        return Answer(lambda: self._jobs.take(in_slices(rows), tuple), _JOBS_COST)
+        found = await self._list("jobs", rest_wire.JobWire, rest.job)
+        told = [job for job in found if job is not None]
+        return Answer(lambda: self._jobs.take(in_slices(told), tuple), _JOBS_COST)
 
     async def layout(self) -> tuple[Layout, int]:
         """See `Way`."""

@@ -7,7 +7,7 @@ record of last time; what is new is parsed a slice at a time, so that the event 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -15,6 +15,7 @@ from console.errors import BadAnswer
 from console.model import ArrayPart, Job, JobState
 from console.text import clean
 from plugins.slurm import gres, hostlist
+from plugins.slurm.arrays import Told, folded, spans
 from plugins.slurm.commands import FREE_FIELDS, MACHINE_FIELDS, SEPARATOR
 from plugins.slurm.states import job_state
 from plugins.slurm.times import epoch, limit
@@ -37,7 +38,6 @@ _ACTIVE = (JobState.RUNNING, JobState.COMPLETING, JobState.SUSPENDED)
 
 Slices = Generator[None, None, "Listing"]
 M = TypeVar("M", bound=Hashable)
-R = TypeVar("R")
 Row = tuple[M, str, str]
 """What is to be told of a job except what its user wrote freely; its comment, its name."""
 
@@ -246,16 +246,12 @@ class _Columns:
         return ["" if at is None else values[at] for at in self._order] + values[-1:]
 
 
-def row(told: Mapping[str, str | None]) -> Row[tuple[str, ...]]:
-    """Return the row of a job that is told by the names of MACHINE_FIELDS and FREE_FIELDS."""
-    machine = tuple([told.get(name) or "" for name in _TOLD])
-    return machine, told.get("Comment") or "", told.get("Name") or ""
-
-
-def in_slices(rows: Sequence[R]) -> Iterator[Sequence[R]]:
-    """Yield rows so many at a time as the event loop can bear."""
-    for start in range(0, len(rows), _SLICE_JOBS):
-        yield rows[start : start + _SLICE_JOBS]
+def in_slices(told: Iterable[Told]) -> Iterator[list[Row[tuple[str, ...]]]]:
+    """Yield the rows of jobs that are told by the names of MACHINE_FIELDS and FREE_FIELDS, for `JobReader.take`."""
+    jobs = folded(told)
+    for start in range(0, len(jobs), _SLICE_JOBS):
+        some = jobs[start : start + _SLICE_JOBS]
+        yield [(tuple([job.get(name, "") for name in _TOLD]), job["Comment"], job["Name"]) for job in some]
 
 
 def _slices(answer: bytes, nonce: str) -> Iterator[Iterator[Row[str]]]:
@@ -317,17 +313,9 @@ def _identity(raw: str, number: str, state: JobState) -> tuple[str, ArrayPart | 
     return job_id, ArrayPart(id=head, tasks=count, pending=count), detail
 
 
-_SPAN = re.compile(r"(\d{1,9})(?:-(\d{1,9})(?::(\d{1,9}))?)?", re.ASCII)
-
-
 def count_tasks(listed: str) -> int:
     """Return how many tasks `1,3,5-9,10-20:5` names."""
-    count = 0
-    for part in listed.split(","):
-        if match := _SPAN.fullmatch(part):
-            first, last = int(match[1]), int(match[2] or match[1])
-            count += max(0, (last - first) // max(int(match[3] or 1), 1) + 1)
-    return count
+    return sum(len(span) for span in spans(listed))
 
 
 def _held(nodes: str, tasks: str, started: bool, tres: Sequence[str], names: tuple[str, ...]) -> _Held:

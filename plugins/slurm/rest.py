@@ -11,7 +11,7 @@ from typing import Any
 from console.errors import BadAnswer
 from console.text import clean
 from plugins.slurm import parse, times
-from plugins.slurm.jobs import Row, row
+from plugins.slurm.arrays import Told
 from plugins.slurm.nodes import Described, Tail, free, plain_reason
 from plugins.slurm.parse import Config, Controller, Counters
 from plugins.slurm.rest_wire import (
@@ -52,42 +52,42 @@ def _all(value: Words) -> tuple[str, ...]:
     return tuple(value.split(",")) if isinstance(value, str) and value else tuple(value or ())
 
 
-def job_row(job: JobWire) -> Row[tuple[str, ...]] | None:
-    """Return the row that squeue would print of a job, in the order of MACHINE_FIELDS; None: it would print none."""
-    state = job_word([word.upper() for word in _all(job.job_state)])
+def job(wire: JobWire) -> Told | None:
+    """Return a job in the words of squeue, by its names of them; None: squeue would not list it."""
+    state = job_word([word.upper() for word in _all(wire.job_state)])
     if state is None:
         return None
-    number = str(job.job_id)
-    told: Mapping[str, str | None] = {
-        "JobArrayID": _job_id(job, number),
+    number = str(wire.job_id)
+    told = {
+        "JobArrayID": _job_id(wire, number),
         "JobID": number,
         "State": state,
-        "Reason": job.state_description or job.state_reason,
-        "UserName": job.user_name or str(job.user_id or ""),
-        "Account": job.account,
-        "Partition": job.partition,
-        "QOS": job.qos,
-        "NumNodes": _text(job.node_count),
-        "NumCPUs": _text(job.cpus),
-        "NumTasks": _text(job.tasks),
-        "PriorityLong": _text(job.priority),
-        "SubmitTime": _text(job.submit_time),
-        "StartTime": _text(job.start_time),
-        "EndTime": _text(job.end_time),
-        "TimeLimit": _text(job.time_limit, _UNLIMITED),
-        "tres-alloc": job.tres_alloc_str or job.tres_req_str,
-        "tres-per-job": job.tres_per_job,
-        "tres-per-node": job.tres_per_node,
-        "tres-per-socket": job.tres_per_socket,
-        "tres-per-task": job.tres_per_task,
-        "NodeList": job.nodes,
-        "Reservation": job.resv_name,
-        "Dependency": job.dependency,
-        "WorkDir": job.current_working_directory,
-        "Comment": job.comment,
-        "Name": job.name,
+        "Reason": wire.state_description or wire.state_reason,
+        "UserName": wire.user_name or str(wire.user_id or ""),
+        "Account": wire.account,
+        "Partition": wire.partition,
+        "QOS": wire.qos,
+        "NumNodes": _text(wire.node_count),
+        "NumCPUs": _text(wire.cpus),
+        "NumTasks": _text(wire.tasks),
+        "PriorityLong": _text(wire.priority),
+        "SubmitTime": _text(wire.submit_time),
+        "StartTime": _text(wire.start_time),
+        "EndTime": _text(wire.end_time),
+        "TimeLimit": _text(wire.time_limit, _UNLIMITED),
+        "tres-alloc": wire.tres_alloc_str or wire.tres_req_str,
+        "tres-per-job": wire.tres_per_job,
+        "tres-per-node": wire.tres_per_node,
+        "tres-per-socket": wire.tres_per_socket,
+        "tres-per-task": wire.tres_per_task,
+        "NodeList": wire.nodes,
+        "Reservation": wire.resv_name,
+        "Dependency": wire.dependency,
+        "WorkDir": wire.current_working_directory,
+        "Comment": wire.comment,
+        "Name": wire.name,
     }
-    return row(told)
+    return {name: text or "" for name, text in told.items()}
 
 
 def _job_id(job: JobWire, number: str) -> str:

@@ -78,7 +78,15 @@ def populate(slurm: SlurmCluster) -> None:
     slurm.submit("-w", "n3", "--gres=gpu:2", "-J", "pretrain", "--comment", ODD, "-t", "20:00:00", "-n", "2")
     first = slurm.submit("-w", "n1", "--gpus=1", "-J", ODD)
     slurm.submit("-p", "debug", "--array=0-9%2", "-J", "sweep")
-    slurm.submit("-p", "debug", "--array=1,3,5", "-H")
+    split = slurm.submit("-p", "debug", "--array=0-19", "-H")
+    for tasks, change in (
+        ("0-3", "Comment=x"),
+        ("6-7", "TimeLimit=5"),
+        ("8", "Name=other"),
+        ("9", "StartTime=now+9hours"),
+    ):
+        slurm.run("scontrol", "update", f"JobId={split}_[{tasks}]", change)
+    slurm.run("scontrol", "release", f"{split}_9")
     slurm.submit("-d", f"afterok:{first},afterany:{first}", "-J", "after")
     slurm.submit("-d", "singleton", "-J", "sweep")
     slurm.submit("-H", "-t", "UNLIMITED", "--gpus-per-task=2", "-n", "2")
