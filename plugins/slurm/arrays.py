@@ -7,8 +7,6 @@ from collections.abc import Iterable, Mapping
 
 Told = dict[str, str]
 """One job by the names of MACHINE_FIELDS and FREE_FIELDS."""
-_MASTER = re.compile(r"(\d+)_\[([\d,:-]+)(%\d+)?\]", re.ASCII)
-_TASK = re.compile(r"(\d+)_(\d+)", re.ASCII)
 _SPAN = re.compile(r"(\d{1,9})(?:-(\d{1,9})(?::(\d{1,9}))?)?", re.ASCII)
 _MOST_TASKS = 1 << 20
 """MaxArraySize is less than four million, and a million by default at most."""
@@ -31,15 +29,14 @@ def folded(jobs: Iterable[Told]) -> list[Told]:
     rows = list(jobs)
     masters: dict[tuple[str, str, str], tuple[Told, list[Told]]] = {}
     for row in rows:
-        if (match := _MASTER.fullmatch(row["JobArrayID"])) is not None and row["State"] == "PENDING":
-            masters[match[1], row["Name"], row["Partition"]] = (row, [])
+        if row["JobArrayID"].endswith("]") and row["State"] == "PENDING":
+            masters[_kin(row)] = (row, [])
     if not masters:
         return rows
     kept = []
     for row in rows:
-        match = _TASK.fullmatch(row["JobArrayID"]) if row["State"] == "PENDING" else None
-        master = masters.get((match[1], row["Name"], row["Partition"])) if match is not None else None
-        if master is None:
+        master = masters.get(_kin(row)) if row["State"] == "PENDING" else None
+        if master is None or not row["JobArrayID"].rpartition("_")[2].isdecimal():
             kept.append(row)
         else:
             master[1].append(row)
@@ -49,15 +46,19 @@ def folded(jobs: Iterable[Told]) -> list[Told]:
     return kept
 
 
+def _kin(row: Told) -> tuple[str, str, str]:
+    """Return what tasks have in common that share a row."""
+    return row["JobArrayID"].partition("_")[0], row["Name"], row["Partition"]
+
+
 def _together(master: Mapping[str, str], tasks: list[Told]) -> Told:
-    match = _MASTER.fullmatch(master["JobArrayID"])
-    assert match is not None
-    numbers = {int(task["JobArrayID"].partition("_")[2]) for task in tasks}
-    for span in spans(match[2]):
+    array, _, listed = master["JobArrayID"].partition("_")
+    listed, percent, at_once = listed.strip("[]").partition("%")
+    numbers = {int(task["JobArrayID"].rpartition("_")[2]) for task in tasks}
+    for span in spans(listed):
         numbers.update(span[:_MOST_TASKS])
     reasons = dict.fromkeys([master["Reason"], *(task["Reason"] for task in tasks)])
-    listed = _listed(sorted(numbers))
-    return {"JobArrayID": f"{match[1]}_[{listed}{match[3] or ''}]", "Reason": ",".join(reasons)}
+    return {"JobArrayID": f"{array}_[{_listed(sorted(numbers))}{percent}{at_once}]", "Reason": ",".join(reasons)}
 
 
 def _listed(numbers: list[int]) -> str:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from functools import partial
 from importlib import resources
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -39,6 +39,7 @@ _NODES_COST = 3
 """REQUEST_NODE_INFO, REQUEST_PARTITION_INFO and REQUEST_JOB_INFO."""
 
 T = TypeVar("T")
+D = TypeVar("D")
 
 
 class ByPyslurm:
@@ -70,12 +71,12 @@ class ByPyslurm:
 
     async def pulse(self) -> Pulse:
         """See `Way`."""
-        (found,) = self._as(list[rest_wire.Statistics], await self._ask("pulse"))
+        (found,) = await self._ask("pulse", rest_wire.Statistics)
         return rest.pulse(found)
 
     async def config(self) -> tuple[Config, int]:
         """See `Way`."""
-        (told,) = self._as(list[_Config], await self._ask("config"))
+        (told,) = await self._ask("config", _Config)
         pings = await self._ping()
         config = Config(
             cluster_name=parse.known(told.cluster),
@@ -92,18 +93,18 @@ class ByPyslurm:
         return found
 
     async def _ping(self) -> tuple[Controller, ...]:
-        return rest.controllers(tuple(self._as(list[rest_wire.Ping], await self._ask("ping"))))
+        return rest.controllers(tuple(await self._ask("ping", rest_wire.Ping)))
 
     async def nodes(self) -> Answer[NodeListing]:
         """See `Way`."""
-        told = self._as(list[dict[str, str]], await self._ask("nodes"))
+        told = await self._ask("nodes", dict[str, str])
         rows = [(tuple(each.values()), each) for each in told]
         return Answer(partial(self._nodes.take, rows, node), _NODES_COST)
 
     async def jobs(self) -> Answer[Listing]:
         """See `Way`: it tells of ended jobs too, which are left out."""
-        told = self._as(list[dict[str, str]], await self._ask("jobs"))
-        listed = [job for job in told if job_word([job.get("State", "")]) is not None]
+        told = await self._ask("jobs", dict[str, str])
+        listed = [job for job in told if job_word((job.get("State", ""),)) is not None]
         return Answer(lambda: self._jobs.take(in_slices(listed), tuple), _JOBS_COST)
 
     async def layout(self) -> tuple[Layout, int]:
@@ -111,10 +112,10 @@ class ByPyslurm:
         # It reads the configuration to tell of partitions.
         cost = commands.PARTITIONS_COST + commands.RESERVATIONS_COST + commands.CONFIG_COST
         cluster = self._nodes.cluster
-        told = self._as(list[dict[str, str]], await self._ask("partitions"))
+        told = await self._ask("partitions", dict[str, str])
         queues = parse.unique(parse.partition(each, cluster) for each in told)
         try:
-            told = self._as(list[dict[str, str]], await self._ask("reservations"))
+            told = await self._ask("reservations", dict[str, str])
         except Denied:
             return Layout(queues, None), cost
         return Layout(queues, parse.unique(parse.reservation(each, cluster) for each in told)), cost
@@ -132,13 +133,13 @@ class ByPyslurm:
 
     # ---- asking
 
-    async def _ask(self, what: str) -> list[Any]:
+    async def _ask(self, what: str, kind: type[T]) -> list[T]:
         """Return all that answers a question, one question after the other. Raises SourceError."""
         async with self._lock:
             try:
                 channel = self._channel or await self._start()
                 await channel.write(json.dumps({"ask": what}).encode() + b"\n")
-                found, said = await self._read(channel)
+                found, said = await self._read(channel, kind)
             except BaseException as error:
                 # What else it has to say would answer the next question.
                 await self.close()
@@ -158,7 +159,7 @@ class ByPyslurm:
         source = resources.files("plugins.slurm").joinpath("pyslurm_child.py").read_text("utf-8")
         try:
             await channel.write(json.dumps(source).encode() + b"\n")
-            hello = self._decoded(await channel.read_line(START_S), _Last)
+            hello = self._decoded(await channel.read_line(START_S), _LAST)
         except TimedOut:
             what = f"pyslurm did not start within {START_S:g} s"
             raise Unsupported(what, self.where, failures.CONF_HINT) from None
@@ -167,26 +168,22 @@ class ByPyslurm:
         self.version = clean(hello.pyslurm, limit=64)
         return channel
 
-    async def _read(self, channel: Channel) -> tuple[list[Any], str]:
+    async def _read(self, channel: Channel, kind: type[T]) -> tuple[list[T], str]:
         """Return an answer, and the error that it ended with or ""."""
-        found: list[Any] = []
+        found: list[T] = []
+        decoder: msgspec.json.Decoder[list[T]] = msgspec.json.Decoder(list[kind])  # type: ignore[valid-type]
         while (line := await channel.read_line(self._timeout_s, LINE_BYTES)).startswith(b"["):
-            found += self._decoded(line, list[Any])
-        return found, self._decoded(line, _Last).error
+            some = self._decoded(line, decoder)
+            found += some
+            await asyncio.sleep(0)  # lines that are here already would not let anybody else in
+        return found, self._decoded(line, _LAST).error
 
-    def _decoded(self, line: bytes, kind: type[T]) -> T:
+    def _decoded(self, line: bytes, decoder: msgspec.json.Decoder[D]) -> D:
         try:
-            return msgspec.json.decode(line, type=kind)
+            return decoder.decode(line)
         except msgspec.DecodeError:
             shown = clean(line[:400].decode("utf-8", "replace"), limit=120)
             raise BadAnswer(f"the process of pyslurm said something else: {shown}", self.where, _HINT) from None
-
-    def _as(self, kind: type[T], found: list[Any]) -> T:
-        try:
-            return msgspec.convert(found, kind)
-        except msgspec.ValidationError as error:
-            what = f"pyslurm answers in a form that is not known: {clean(str(error))}"
-            raise BadAnswer(what, self.where, _HINT) from None
 
     def _truth(self, error: SourceError) -> SourceError:
         """Return what it means that the process failed."""
@@ -204,6 +201,9 @@ class _Last(msgspec.Struct):
     end: int
     error: str = ""
     pyslurm: str = ""
+
+
+_LAST = msgspec.json.Decoder(_Last)
 
 
 class _Config(msgspec.Struct):

@@ -54,7 +54,7 @@ def _all(value: Words) -> tuple[str, ...]:
 
 def job(wire: JobWire) -> Told | None:
     """Return a job in the words of squeue, by its names of them; None: squeue would not list it."""
-    state = job_word([word.upper() for word in _all(wire.job_state)])
+    state = job_word(tuple([word.upper() for word in _all(wire.job_state)]))
     if state is None:
         return None
     number = str(wire.job_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from functools import lru_cache
 
 from console.model import JobState, NodeState
 
@@ -105,7 +105,8 @@ def job_state(text: str, reason: str | None) -> JobState:
     return state
 
 
-def job_word(words: Sequence[str]) -> str | None:
+@lru_cache(1024)
+def job_word(words: tuple[str, ...]) -> str | None:
     """Return the one word that squeue prints of a state with its flags; None for a job that it lists no longer."""
     word = next((flag for flag in _JOB_FLAGS if flag in words), words[0] if words else "")
     return None if job_state(word, None).ended else word
