@@ -59,8 +59,10 @@ class Elements(Generic[T]):
         self._seen = max(0, len(self._rest) - 256)
 
     def end(self) -> tuple[list[T], bytes]:
-        """Return the last object, if there is one, and the answer without its list. BadAnswer when it is cut."""
+        """Return the last object, if there is one, and the answer without them. BadAnswer: cut, or without the list."""
         if self._between is None:
+            if self._open.search(self._rest) is None:
+                raise not_known(msgspec.DecodeError(), self._rest, self._where)
             return [], self._rest
         for found in reversed(list(_ENDS.finditer(self._rest))):
             if (element := self._whole(self._rest[: found.start() + 1])) is not None:
