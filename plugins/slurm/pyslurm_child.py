@@ -39,18 +39,22 @@ def text(thing: Any, name: str) -> str:
     return "" if value is None else str(value)
 
 
-def tres(thing: Any, name: str) -> str:
-    """Return a list of TRES as Slurm prints it."""
-    found = getattr(thing, name, None)
+def tres(found: Any) -> "dict[str, str]":
+    """Return a list of TRES, name to count as Slurm prints it."""
     if not found:
-        return ""
+        return {}
     if isinstance(found, dict):
-        return ",".join("%s=%s" % pair for pair in found.items())
-    parts = [(label, getattr(getattr(found, label, None), "count", None)) for label in ("cpu", "node", "billing")]
+        return {name: str(count) for name, count in found.items()}
+    parts = [(name, getattr(getattr(found, name, None), "count", None)) for name in ("cpu", "node", "billing")]
+    parts += [("gres/%s" % name, getattr(each, "count", None)) for name, each in (found.gres or {}).items()]
+    counts = {name: str(count) for name, count in parts if count is not None}
     memory = getattr(getattr(found, "mem", None), "count", None)
-    parts += [("mem", None if memory is None else "%sM" % memory)]
-    parts += [(label, getattr(each, "count", None)) for label, each in sorted((found.gres or {}).items())]
-    return ",".join("%s=%s" % pair for pair in parts if pair[1] is not None)
+    return counts if memory is None else dict(counts, mem="%sM" % memory)
+
+
+def listed(counts: "dict[str, str]") -> str:
+    """Return TRES in one text."""
+    return ",".join("%s=%s" % pair for pair in counts.items())
 
 
 def layout(job: Any) -> "dict[str, Any]":
@@ -62,13 +66,13 @@ def layout(job: Any) -> "dict[str, Any]":
     return {node: held.get("gres") or {} for node, held in found.items()}
 
 
-def gpus_held(job: Any) -> str:
-    """Return what a running job holds as a list of TRES, by where it holds it: not every cluster counts GPUs."""
+def gres_held(job: Any) -> "dict[str, str]":
+    """Return what a running job holds by where it holds it: not every cluster counts GPUs, and few their models."""
     total = {}  # type: dict[str, int]
     for held in layout(job).values():
         for name, each in held.items():
-            total[name] = total.get(name, 0) + int(each.get("count") or 0)
-    return ",".join("gres/%s=%d" % pair for pair in sorted(total.items()))
+            total["gres/" + name] = total.get("gres/" + name, 0) + int(each.get("count") or 0)
+    return {name: str(count) for name, count in sorted(total.items())}
 
 
 def job_id(job: Any) -> str:
@@ -98,10 +102,9 @@ def one_job(job: Any, counted: bool) -> "dict[str, str]":
     """Return what squeue tells of a job."""
     state = text(job, "state")
     active = state in ("RUNNING", "COMPLETING", "SUSPENDED", "CONFIGURING", "STOPPED", "RESIZING", "SIGNALING")
-    held = tres(job, "allocated_tres") if active else ""
-    held = held or tres(job, "requested_tres")
-    if active and "gres/" not in held:
-        held = ",".join(part for part in (held, gpus_held(job)) if part)
+    held = (tres(job.allocated_tres) if active else {}) or tres(job.requested_tres)
+    if active:
+        held.update(gres_held(job))
     per_node = ",".join("%s:%s" % pair for pair in (getattr(job, "gres_per_node", None) or {}).items())
     return {
         "JobArrayID": job_id(job),
@@ -120,7 +123,7 @@ def one_job(job: Any, counted: bool) -> "dict[str, str]":
         "StartTime": text(job, "start_time"),
         "EndTime": text(job, "end_time"),
         "TimeLimit": text(job, "time_limit") or "UNLIMITED",
-        "tres-alloc": held,
+        "tres-alloc": listed(held),
         # It cannot read `gres/gpu:3`, so that of a job that waits only what is counted or asked per node is known.
         "tres-per-job": "" if active or counted else "?",
         "tres-per-node": per_node,
@@ -192,7 +195,7 @@ def one_node(node: Any, used: "dict[str, str]") -> "dict[str, str]":
         "BootTime": text(node, "boot_time"),
         "Gres": ",".join(configured),
         "GresUsed": used.get(text(node, "name")) or ",".join(idle),
-        "AllocTRES": tres(node, "allocated_tres"),
+        "AllocTRES": listed(tres(node.allocated_tres)),
         "OS": text(node, "operating_system"),
         "Reason": text(node, "reason"),
         "ReasonBy": text(node, "reason_user"),

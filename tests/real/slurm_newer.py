@@ -62,11 +62,11 @@ def pyslurm() -> str | None:
     return next((str(place / "bin/python") for place in places if (place / "bin/python").exists()), None)
 
 
-def cluster(base: Path, nodes: int = 4) -> SlurmCluster:
-    """Return a cluster of it, not started, that takes tokens."""
+def cluster(base: Path, nodes: int = 4, *, accounting: bool = False) -> SlurmCluster:
+    """Return a cluster of it, not started, that takes tokens; with `accounting` one that counts GPUs."""
     base.mkdir(parents=True, exist_ok=True)
     key = base / "jwt.key"
     key.write_bytes(secrets.token_bytes(32))
     key.chmod(0o600)
     jwt = f"AuthAltTypes=auth/jwt\nAuthAltParameters=jwt_key={key}\n"
-    return SlurmCluster(base, nodes=nodes, prefix=PREFIX, extra=jwt)
+    return SlurmCluster(base, nodes=nodes, prefix=PREFIX, extra=jwt, accounting=accounting)

@@ -22,7 +22,7 @@ from plugins.slurm.by_pyslurm import ByPyslurm
 from plugins.slurm.settings import SlurmSettings, WayName
 from tests.needs import need
 from tests.real import slurm_newer
-from tests.real.slurm_cluster import SlurmCluster, wait_until
+from tests.real.slurm_cluster import SlurmCluster, missing_accounting, wait_until
 from tests.real.slurm_cluster import missing as slurm_missing
 from tests.real.test_slurm import Site
 
@@ -57,8 +57,8 @@ ALLOWED: dict[WayName, dict[tuple[type, str], tuple[str, Check]]] = {
             lambda text, other: other == {**text, "accelerators": "pyslurm does not tell what was asked for"},
         ),
         (Job, "accelerator_model"): (
-            "it knows by the GPUs themselves of which model they are, squeue only where somebody asked for one",
-            lambda text, other: text is None and other in ("a100", "h100"),
+            "of which model they are it knows by the GPUs that are held, squeue by what was asked for",
+            lambda text, other: other is None or (text is None and other in ("a100", "h100")),
         ),
         (Job, "dependency"): (
             "it tells what a job depends on in the order of the kinds of dependency",
@@ -126,12 +126,12 @@ def older(base: Path, nodes: int = 4) -> SlurmCluster:
     return SlurmCluster(base, nodes=nodes)
 
 
-def newer(base: Path, nodes: int = 4) -> SlurmCluster:
+def newer(base: Path, nodes: int = 4, *, accounting: bool = False) -> SlurmCluster:
     """Return a cluster of Slurm 25.11, or skip."""
     if not slurm_newer.there():
         pytest.skip("there is no archive of Slurm 25.11: QD_TEST_SLURM names its directory")
-    need(slurm_newer.missing())
-    return slurm_newer.cluster(base, nodes)
+    need(slurm_newer.missing() or (missing_accounting() if accounting else None))
+    return slurm_newer.cluster(base, nodes, accounting=accounting)
 
 
 def pyslurm(cluster: SlurmCluster) -> str:
@@ -226,6 +226,23 @@ async def test_pyslurm_tells_the_same_as_squeue_and_scontrol(slurm: SlurmCluster
     assert "pyslurm 25.11" in (inventory.detail or "")
     held = {node.name: node.detail.get("GRES in use") for node in inventory.nodes}
     assert held["n3"] == "gpu:h100:2(IDX:0-1)", "which GPUs are held, by the jobs that hold them"
+
+
+async def test_gpus_that_the_cluster_counts_are_known_to_every_way() -> None:
+    with public() as base, newer(base, accounting=True) as cluster:
+        running = cluster.submit("--gres=gpu:a100:2")
+        cluster.submit("--gpus=2", "-n", "2", "-N", "1")
+        cluster.submit("-H", "--gpus-per-task=h100:1", "-n", "2")
+        cluster.submit("-H", "--gpus=3")
+        cluster.submit("-H")
+        state = ("squeue", "-h", "-j", running, "-o", "%T")
+        wait_until(lambda: "RUNNING" in cluster.run(*state).stdout, 30, "the job runs")
+        for settings in (
+            SlurmSettings(way=WayName.REST, rest=cluster.start_rest()),
+            SlurmSettings(way=WayName.PYSLURM, pyslurm=pyslurm(cluster)),
+        ):
+            _, jobs = await compare(cluster, settings)
+            assert sorted(job.accelerators or 0 for job in jobs.jobs) == [0, 2, 2, 2, 3]
 
 
 async def test_what_each_way_costs_slurmctld_is_what_is_said(slurm: SlurmCluster) -> None:
