@@ -9,7 +9,7 @@ import asyncio
 import os
 import shutil
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,6 +43,8 @@ HEADLESS_PERIOD_S = 1.0
 """Rates need two samples; a command that waits for both should not wait long."""
 HISTORY_S = 2.0
 """How long a command waits for accounting when everything else has answered."""
+JOURNAL_S = 1.0
+"""How often it is looked whether somebody has done something."""
 CLOSE_FEED_S = 1.0
 CLOSE_REST_S = 0.9
 BIG_BATCH = 256
@@ -145,6 +147,7 @@ class Session:
         """Questions about single jobs."""
         self._actions: ActionDesk | None = None
         self._feeding: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
         self._backlog: dict[str, list[Batch]] = {}
         """Source to what waits behind a big batch of it."""
         self._applying: set[asyncio.Task[None]] = set()
@@ -187,6 +190,9 @@ class Session:
         self._hub.attend(self._attention)
         self._feeding = asyncio.create_task(self._hub.run(self._take), name="the feed")
         self._feeding.add_done_callback(self._done)
+        if not self._headless:
+            self._watching = asyncio.create_task(self._watch_journal(), name="watching the journal")
+            self._watching.add_done_callback(self._done)
 
     async def settle(self, timeout_s: float) -> None:
         """Wait until every source has answered or failed, the probes of the nodes included; at most `timeout_s`.
@@ -211,8 +217,7 @@ class Session:
     async def close(self) -> None:
         """Stop the feed and close every connection; at most two seconds."""
         tasks = [*self._applying]
-        if self._feeding is not None:
-            tasks.append(self._feeding)
+        tasks += [task for task in (self._feeding, self._watching) if task is not None]
         for task in tasks:
             task.cancel()
         if tasks:
@@ -243,6 +248,37 @@ class Session:
             around = surroundings(self._environ, config_dir(self._environ), read_only=read_only)
             self._actions = ActionDesk(self._backends, self.store, around)
         return self._actions
+
+    def look_again(self, clusters: Collection[str]) -> None:
+        """Ask the schedulers of these clusters soon: something was changed there."""
+        if self._hub is not None:
+            self._hub.look_again(clusters)
+
+    async def _watch_journal(self) -> None:
+        """Show what is done here and in other consoles of this user; say once what an earlier one left unfinished."""
+        from console.actions.here import journal_here
+        from console.actions.journal import JournalError
+        from console.actions.reading import Watch, unfinished
+
+        watch = Watch(journal_here(self._environ))
+        said: set[str] = set()
+        try:
+            while True:
+                try:
+                    found = await asyncio.to_thread(watch.look)
+                except JournalError as error:
+                    self.notices.append(error.in_one_line)
+                    return
+                if found:
+                    self.store.keep_attempts(found)
+                for attempt in unfinished(self.store.attempts, time.time()):
+                    if attempt.id not in said:
+                        said.add(attempt.id)
+                        what = f"unfinished: {attempt.plan.action} of {attempt.id}: its console ended within it"
+                        self.notices.append(f"{what}; the Journal shows it, and can take back what was done")
+                await asyncio.sleep(JOURNAL_S)
+        finally:
+            watch.close()
 
     # ---- what the screens say
 
@@ -334,6 +370,7 @@ class Session:
         if failures and not feedings:
             raise failures[0]
         self.desk = JobDesk(self._backends)
+        self._actions = None
         return feedings
 
     async def _open_probe(self, address: str, period_s: float, node: str) -> NodeProbe:

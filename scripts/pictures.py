@@ -54,6 +54,8 @@ PICTURES: Mapping[str, Picture] = MappingProxyType(
         "jobs-160x48": Picture((160, 48), ("2", "/name:~^sft~\r"), "JOB"),
         "node-160x48": Picture((160, 48), ("\r",)),
         "network-160x48": Picture((160, 48), ("4",), "LINK"),
+        "job-120x40": Picture((120, 40), ("2", "/state:running gpus>8\r", "\r"), "tok/s"),
+        "plan-100x30": Picture((100, 30), ("1", " ", " ", "dINC-4711 DIMM errors\r"), "carries it out"),
         "explain-100x30": Picture((100, 30), ("2", "/reason:QOSMax\r", "E"), "in words"),
         "log-120x30": Picture((120, 30), ("2", "/state:running gpus>8\r", "L"), "tok/s"),
     }

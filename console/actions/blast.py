@@ -13,7 +13,8 @@ def interrupts(
 ) -> tuple[Interrupt, ...]:
     """Return the jobs as an action meets them, those that lose most first.
 
-    `effects`: job id to what becomes of it, `runs on` where nothing is said. `targets`: the nodes that are acted on.
+    `effects`: job id to what becomes of it, `runs on` where nothing is said. `targets`: the nodes that are acted on;
+    none: the jobs themselves are.
     """
     names = frozenset(targets)
     found = [_interrupt(job, effects.get(job.id, Effect.RUNS_ON), now, names) for job in jobs]
@@ -21,7 +22,7 @@ def interrupts(
 
 
 def _interrupt(job: Job, effect: Effect, now: float, targets: frozenset[str]) -> Interrupt:
-    hit = [name for name in job.node_names if name in targets]
+    hit = [name for name in job.node_names if not targets or name in targets]
     return Interrupt(
         cluster=job.cluster,
         job=job.id,

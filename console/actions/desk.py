@@ -13,8 +13,9 @@ import msgspec
 from console.actions import ORDERS, blast, undo
 from console.actions.execute import Execution, Limits, Progress
 from console.actions.guard import stands_against
-from console.actions.journal import Journal, attempts, new_id
+from console.actions.journal import Journal, new_id
 from console.actions.policy import Person, Policy
+from console.actions.reading import attempts
 from console.actions.values import canonical
 from console.actions.verify import seen_job, seen_node, unmet
 from console.errors import NoSuchJob, SourceError, UsageError

@@ -29,8 +29,13 @@ def surroundings(
         person=person,
         actor=actor_here(environ, person.user),
         policy=policy.load(user_file, read_only=read_only, system_file=system_file),
-        journal=Journal(state_dir(environ) / "journal"),
+        journal=journal_here(environ),
     )
+
+
+def journal_here(environ: Mapping[str, str]) -> Journal:
+    """Return the journal of this user; nothing is opened."""
+    return Journal(state_dir(environ) / "journal")
 
 
 def actor_here(environ: Mapping[str, str], user: str) -> Actor:

@@ -14,14 +14,14 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
 from console.errors import QuarterdeckError
-from console.model import Attempt, Entry
+from console.model import Entry
 from console.text import clean
 
 ROTATE_BYTES = 16 << 20
@@ -68,12 +68,11 @@ class Journal:
     def entries(self) -> Iterator[Entry]:
         """Yield every line that can be read, in the order of writing. Raises JournalError when there is no way in."""
         for data in self._files():
-            for line in data.split(b"\n"):
-                if line:
-                    try:
-                        yield _decoder.decode(line)
-                    except msgspec.MsgspecError:
-                        continue  # torn by a crash of the machine, or of a release to come
+            yield from lines_of(data)
+
+    def rotated(self) -> list[Path]:
+        """Return the files before the one that is written to, the oldest first."""
+        return sorted(self.directory.glob(_ROTATED))
 
     def _files(self) -> Iterator[bytes]:
         try:
@@ -82,16 +81,16 @@ class Journal:
         except FileNotFoundError:
             current = None
         except OSError as error:
-            raise _unreadable(self.path, error) from None
+            raise unreadable(self.path, error) from None
         try:
             inode = os.fstat(current.fileno()).st_ino if current is not None else None
-            for path in sorted(self.directory.glob(_ROTATED)):
+            for path in self.rotated():
                 if path.stat().st_ino != inode:
                     yield path.read_bytes()
             if current is not None:
                 yield current.read()
         except OSError as error:
-            raise _unreadable(self.directory, error) from None
+            raise unreadable(self.directory, error) from None
         finally:
             if current is not None:
                 current.close()
@@ -119,7 +118,7 @@ class Journal:
                 return False
         except FileNotFoundError:
             return True
-        taken = [path.stem.rpartition("-")[2] for path in self.directory.glob(_ROTATED)]
+        taken = [path.stem.rpartition("-")[2] for path in self.rotated()]
         number = max((int(text) for text in taken if text.isdigit()), default=0) + 1
         # Numbers, not times: a clock that jumps back must not put the newest file first.
         self.path.rename(self.directory / f"journal-{number:06}.jsonl")
@@ -144,7 +143,18 @@ class Journal:
             os.close(descriptor)
 
 
-def _unreadable(path: Path, error: OSError) -> JournalError:
+def lines_of(data: bytes) -> Iterator[Entry]:
+    """Yield the lines that can be read; others were torn by a crash of the machine, or are of a release to come."""
+    for line in data.split(b"\n"):
+        if line:
+            try:
+                yield _decoder.decode(line)
+            except msgspec.MsgspecError:
+                continue
+
+
+def unreadable(path: Path, error: OSError) -> JournalError:
+    """Return what to raise when there is no way in."""
     return JournalError(f"cannot be read ({error.strerror})", clean(str(path)), "it must be this user's own")
 
 
@@ -154,43 +164,6 @@ def _sync_directory(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def attempts(entries: Iterable[Entry]) -> dict[str, Attempt]:
-    """Return the attempts by their ids, the oldest first."""
-    found: dict[str, Attempt] = {}
-    for entry in entries:
-        old = found.get(entry.attempt)
-        if entry.kind == "start" and entry.plan is not None:
-            found[entry.attempt] = Attempt(
-                id=entry.attempt, by=entry.by, plan=entry.plan, reason=entry.reason, started_at=entry.at
-            )
-        elif old is None or entry.kind == "start":
-            continue
-        elif entry.kind == "end":
-            found[entry.attempt] = msgspec.structs.replace(
-                old, after=entry.after, unmet=entry.unmet, ended_at=entry.at, ended=entry.ended
-            )
-        elif entry.step is not None and entry.kind == "begin":
-            found[entry.attempt] = msgspec.structs.replace(old, begun=(*old.begun, entry.step))
-        elif entry.kind == "outcome":
-            finished = old.finished if entry.step is None else (*old.finished, entry.step)
-            outcomes = (*old.outcomes, *entry.outcomes)
-            found[entry.attempt] = msgspec.structs.replace(old, outcomes=outcomes, finished=finished)
-    return found
-
-
-def still_runs(attempt: Attempt, host: str) -> bool | None:
-    """Whether the console of an attempt without an end lives; None: it ran on another host, or has an end."""
-    if attempt.ended_at is not None or attempt.by is None or attempt.by.host != host:
-        return None
-    try:
-        os.kill(attempt.by.pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def new_id(now: float) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import time
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,6 @@ from console.commands.call import Call
 from console.errors import UsageError
 
 if TYPE_CHECKING:
-    from console.actions.journal import Journal
     from console.model import Attempt
 
 SHOWN = 50
@@ -42,7 +40,7 @@ def _show(call: Call) -> int:
     from console.store import Store
 
     options = call.options
-    found = _attempts(_journal(call))
+    found = _attempts(call)
     if options.attempt is not None:
         attempt = _named(found, options.attempt)
         found = {attempt.id: attempt}
@@ -50,46 +48,33 @@ def _show(call: Call) -> int:
         raise UsageError(f"{options.lines!r} is not a number of attempts", "--lines", "--lines 50, or 0 for all")
     elif count := int(options.lines):
         found = dict(list(found.items())[-count:])
-    running = _running(found)
     if options.json:
-        listed = [attempt_json(one, running) for one in found.values()]
+        listed = [attempt_json(one) for one in found.values()]
         call.say_json({"schema": "quarterdeck/journal/1", "attempts": listed})
         return 0
     view = View(Store(), time.time(), glyphs_for(call.config(), call.environ))
     if options.attempt is not None:
-        text = attempt_text(view, next(iter(found.values())), running, output_width())
+        text = attempt_text(view, next(iter(found.values())), output_width())
     else:
-        text = journal_text(view, list(found.values()), running, output_width())
+        text = journal_text(view, list(found.values()), output_width())
     call.say(text.rstrip("\n"))
     return 0
-
-
-def _running(found: dict[str, Attempt]) -> set[str]:
-    from console.actions.journal import still_runs
-
-    return {key for key, attempt in found.items() if still_runs(attempt, os.uname().nodename)}
 
 
 async def _undo(call: Call, name: str) -> int:
     from console.commands.state import jobs_listed
 
-    attempt = _named(_attempts(_journal(call)), name)
+    attempt = _named(_attempts(call), name)
     async with jobs_listed(call) as session:
         desk = session.actions
         return await carry_out(call, session, desk, await desk.undo_plan(attempt))
 
 
-def _journal(call: Call) -> Journal:
-    from console.actions.journal import Journal
-    from console.crash import state_dir
+def _attempts(call: Call) -> dict[str, Attempt]:
+    from console.actions.here import journal_here
+    from console.actions.reading import attempts
 
-    return Journal(state_dir(call.environ) / "journal")
-
-
-def _attempts(journal: Journal) -> dict[str, Attempt]:
-    from console.actions.journal import attempts
-
-    return attempts(journal.entries())
+    return attempts(journal_here(call.environ).entries())
 
 
 def _named(found: dict[str, Attempt], name: str) -> Attempt:

@@ -17,8 +17,8 @@ def run(call: Call) -> int:
     return open_console(call, call.command)
 
 
-def open_console(call: Call, screen: str) -> int:
-    """Show the console until the user leaves it.
+def open_console(call: Call, screen: str, filter_text: str = "") -> int:
+    """Show the console until the user leaves it, its first table filtered.
 
     Raises UsageError without a terminal; UsageError and ConfigError for what is wrong with the command line or the
     configuration, before it opens wherever that can be known then.
@@ -48,7 +48,7 @@ def open_console(call: Call, screen: str) -> int:
 
         settings, notices = usable(config)
         session.notices += notices
-    app = QuarterdeckApp(session, settings, screen, config.theme_dir)
+    app = QuarterdeckApp(session, settings, screen, config.theme_dir, filter_text=filter_text)
     app.run()
     ended_by = app.crash or app.refused
     if ended_by is not None:

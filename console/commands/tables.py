@@ -1,7 +1,7 @@
 """`qd nodes` and `qd jobs`: one table of the state, filtered as `/` filters it in the console.
 
 `qd jobs` is both: the console on its Jobs screen where a person sits (a terminal, nothing asked for in
-particular), the table for scripts (FILTER, `--json`, `--mine`, `--wait`, or no terminal).
+particular but `--mine`), the table for scripts (FILTER, `--json`, `--wait`, or no terminal).
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ def run(call: Call) -> int:
     options = call.options
     if options.mine and call.command != "jobs":
         raise UsageError(f"{call.command} have no owner", "--mine", "qd jobs --mine shows your jobs")
-    in_particular = options.filter or options.json or options.mine or options.wait
+    in_particular = options.filter or options.json or options.wait
     if call.command == "jobs" and not in_particular and call.on_terminal():
         from console.commands.screens import open_console
 
-        return open_console(call, "jobs")
+        return open_console(call, "jobs", f'user="{user_name(call.environ)}"' if options.mine else "")
     return _print(call)
 
 
@@ -51,7 +51,7 @@ def _print(call: Call) -> int:
     from console.commands.state import finish, look, output_width, parse_wait
     from console.nodeset import expand
     from console.render.filter import compile_filter
-    from console.render.plain import marked, sorted_rows, table_text
+    from console.render.plain import NO_OWNERS, marked, nobody_owns, sorted_rows, table_text
     from console.render.tables import TABLES
 
     options = call.options
@@ -79,6 +79,8 @@ def _print(call: Call) -> int:
         call.say_json(_json(call.command, view, ids))
     elif not ids and table.rows(view.store):
         call.say(nothing_left(table.noun, owner, asked))
+        if owner is not None and nobody_owns(view.store):
+            call.say(NO_OWNERS)
     else:
         call.say(marked(view, table_text(view, table.id, output_width(), ids)).rstrip("\n"))
     return finish(call, view, outcome)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -143,6 +143,10 @@ class Hub:
         for polled in self._polled:
             polled.set_refresh(period_s)
         self._allot_soon()
+
+    def look_again(self, clusters: Collection[str]) -> None:
+        """Ask the schedulers of these clusters soon: somebody changed something there."""
+        _wake(polled for polled in self._polled if polled.tracker.status.cluster in clusters)
 
     @property
     def settled(self) -> bool:

@@ -59,6 +59,8 @@ class Attempt(Record, frozen=True):
     unmet: dict[str, str] = {}
     ended_at: float | None = None
     ended: str = ""
+    alive: bool = False
+    """Its console still works on it, as far as this host can tell."""
 
     @property
     def in_doubt(self) -> tuple[int, ...]:

@@ -12,10 +12,11 @@ from console.render import nodes, units
 from console.render.cells import Cell, Line
 from console.render.glyphs import JOB_SIGNS, MOUNT_SIGNS, NODE_SIGNS, SEVERITY_SIGNS, SOURCE_SIGNS, link_sign
 from console.render.gpus import gpu_lines
+from console.render.journal import attempt_lines
 from console.render.lines import LABEL, age_line, columns, pair, paragraph, reasons
 from console.render.scheduling import note, queue_lines
 from console.render.spark import sparkline
-from console.render.tables import fleet, jobs, network, sources, storage
+from console.render.tables import fleet, jobs, journal, network, sources, storage
 from console.render.usage import usage_lines
 from console.render.view import View
 from console.store import JobKey
@@ -47,6 +48,8 @@ def details(row: object, view: View, width: int) -> list[Line]:
         return storage_lines(row, view, width)
     if isinstance(row, sources.SourceRow):
         return source_lines(row, view, width)
+    if isinstance(row, journal.AttemptRow):
+        return attempt_lines(view, row.attempt, width)
     raise TypeError(f"no table has rows of {type(row).__name__}")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from console.model import Explanation, Limit
+from console.model import Event, Explanation, Limit
 from console.render import units
 from console.render.cells import Cell, Line, cell_width, line_text
 from console.render.glyphs import JOB_SIGNS
@@ -25,7 +25,7 @@ def explanation_sections(view: View, found: Explanation, width: int) -> list[Sec
         ("nodes that would fit", _fits(view, found, width)),
         ("waits for", _dependencies(view, found)),
         ("priority", _priority(view, found, width)),
-        ("what happened", _events(view, found, width)),
+        ("what happened", event_lines(view, found.events, width)),
         ("not known", reasons(found.missing, view, width)),
     )
     return [*sections, *(Section(title, tuple(lines)) for title, lines in rows if lines)]
@@ -121,8 +121,14 @@ def _priority(view: View, found: Explanation, width: int) -> list[Line]:
     return grid(rows, (14, 12, 6, max(width - 35, 0)), ("left", "right", "right", "left"), view)
 
 
-def _events(view: View, found: Explanation, width: int) -> list[Line]:
+def event_lines(view: View, events: Sequence[Event], width: int) -> list[Line]:
+    """Return what happened in order; what is told again and again stands once, with how often and until when."""
+    same: dict[str, list[float | None]] = {}
+    for event in events:
+        same.setdefault(event.text, []).append(event.at)
     lines: list[Line] = []
-    for event in found.events:
-        lines += paragraph(units.clock(event.at, view.now, view.missing), event.text, view, width)
+    for text, times in same.items():
+        if len(times) > 1:
+            text = f"{text}  ({len(times)} times, last {units.clock(times[-1], view.now, view.missing)})"
+        lines += paragraph(units.clock(times[0], view.now, view.missing), text, view, width)
     return lines

@@ -1,37 +1,99 @@
-"""The Job screen: one job, and the accelerators of its nodes rank by rank."""
+"""The Job screen: one job whole, from its time limit to the accelerators of its nodes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from console.model import Accelerator, Job
+from console.errors import QuarterdeckError
+from console.model import Event, Explanation, Job, JobState, Mount
 from console.render import nodes, units
-from console.render.cells import Align, Cell, Line
+from console.render.cells import Align, Cell, Line, wrap
 from console.render.details import job_lines
-from console.render.gpus import gpu_note
-from console.render.lines import Section, columns, grid
+from console.render.explanation import event_lines, explanation_sections
+from console.render.glyphs import JOB_SIGNS, MOUNT_SIGNS
+from console.render.lines import Section, columns, grid, pair, paragraph
+from console.render.ranks import Ranks, map_section, odd_lines, rank_section, ranks_of
 from console.render.scheduling import reservation_lines, unknown_reservation
-from console.render.spark import bar, heat_style
-from console.render.tables.jobs import JobRow, job_nodes
+from console.render.spark import bar
+from console.render.tables.jobs import JobRow, elapsed, reason
 from console.render.view import View
-from console.store import JobKey, NodeView
+from console.store import JobKey
 
-SLOW = 0.8
-"""A rank below this share of the median utilisation is marked as slow."""
-_ALIGNS: tuple[Align, ...] = ("right", "left", "right", "left", "right", "right", "right", "right", "right", "left")
-_TITLES = ("RANK", "NODE", "GPU", "UTIL", "%", "MEMORY", "W", "°C", "MHz", "")
+_TOLD = frozenset({JobState.RUNNING, JobState.COMPLETING, JobState.COMPLETED})
+"""Jobs of which nobody asks why they are where they are."""
+_NEAR_END = 0.9
 
 
-def job_sections(view: View, key: JobKey, width: int) -> list[Section]:
-    """Return the sections of the Job screen; one that says so when the job is gone."""
+def asks_why(job: Job) -> bool:
+    """Whether it is worth asking the backend why the job is where it is."""
+    return job.state not in _TOLD
+
+
+def job_sections(
+    view: View, key: JobKey, width: int, found: Explanation | None = None, error: QuarterdeckError | None = None
+) -> list[Section]:
+    """Return the sections of the Job screen; one that says so when the job is gone.
+
+    `found`: what its backend says of it; `error`: why it does not.
+    """
     job = view.store.jobs.get(key)
     if job is None:
         return [Section("gone", ((Cell(f"the scheduler lists {key[0]}/{key[1]} no longer", "warn"),),))]
     row = JobRow(view, job)
-    sections = [Section("job", tuple(columns(job_lines(row, view, width), width, 60)))]
+    ranks = ranks_of(row)
+    sections = [Section("job", (*_head(row, width), *_time_left(row, width), *odd_lines(row, ranks, width)))]
+    sections += _why(view, job, width, found, error)
+    if (mapped := map_section(row, ranks, width)) is not None:
+        sections.append(mapped)
     if job.reservation:
         sections.append(Section("reservation", tuple(_reservations(view, job, width))))
-    return [*sections, rank_section(row, width)]
+    if files := _files(row, ranks):
+        sections.append(Section("files, by mount", tuple(files)))
+    sections.append(Section("what happened", tuple(event_lines(view, _events(job, found), width))))
+    sections.append(Section("all that its scheduler says", tuple(columns(job_lines(row, view, width), width, 60))))
+    return [*sections, rank_section(row, ranks, width)]
+
+
+def _head(row: JobRow, width: int) -> list[Line]:
+    """Return what it is, whose, and what it holds or asks for."""
+    job, view = row.job, row.view
+    state = view.glyphs.state(JOB_SIGNS[job.state])
+    lines = [pair("state", Cell(f"{state.text}  {job.name}", state.style), view)]
+    lines += paragraph("reason", reason(job), view, width, "warn")
+    owner = (job.user, job.account and f"account {job.account}", job.queue, job.qos and f"qos {job.qos}")
+    lines += paragraph("owner", "  ".join(part for part in owner if part), view, width)
+    amounts = (("GPU", job.accelerators), ("node", job.node_count), ("CPU", job.cpus))
+    parts = [f"{value} {what}{'' if value == 1 else 's'}" for what, value in amounts if value is not None]
+    parts += [units.size(job.memory_bytes)] if job.memory_bytes is not None else []
+    where = f": {job.nodes}" if job.nodes else ""
+    label = "asks for" if job.started_at is None else "held" if job.state.ended else "holds"
+    return lines + paragraph(label, f"{', '.join(parts)}{where}" if parts or where else "", view, width)
+
+
+def _time_left(row: JobRow, width: int) -> list[Line]:
+    """Return how much of its time limit is used, as a bar; nothing where it has none or does not run."""
+    job, view = row.job, row.view
+    spent = elapsed(row)
+    if job.started_at is None or spent is None or job.state.ended:
+        return []
+    if not job.time_limit_s:
+        return [pair("time", f"{units.duration(spent)}, without a limit", view)]
+    share = spent / job.time_limit_s
+    style = "warn" if share > _NEAR_END else "accent"
+    left = units.duration(max(job.time_limit_s - spent, 0.0))
+    text = f"  {units.duration(spent)} of {units.duration(job.time_limit_s)}, {left} left"
+    line = pair("time", bar(share, min(max(width - 50, 10), 40), glyphs=view.glyphs, style=style), view)
+    return [(*line, Cell(text, style if share > _NEAR_END else "text"))]
+
+
+def _why(view: View, job: Job, width: int, found: Explanation | None, error: QuarterdeckError | None) -> list[Section]:
+    if error is not None:
+        lines: list[Line] = [(Cell(text, "warn"),) for text in wrap(str(error), width)]
+        lines += [(Cell(text, "info"),) for text in wrap(error.hint, width) if text]
+        return [Section("why", tuple(lines))]
+    if found is None or (job.state in _TOLD and not found.causes):
+        return []
+    return [one for one in explanation_sections(view, found, width) if one.title != "what happened"]
 
 
 def _reservations(view: View, job: Job, width: int) -> list[Line]:
@@ -42,94 +104,77 @@ def _reservations(view: View, job: Job, width: int) -> list[Line]:
     return [*reservation_lines(view, known, width), *unknown]
 
 
-def rank_section(row: JobRow, width: int) -> Section:
-    """Return one line a rank under a header, each opening its node, and before that what must be said.
+# ---- files
 
-    A rank is one accelerator of the job's nodes, counted in the order of its node list, as launchers count them. On
-    a node that it shares with other jobs the accelerators are its own only where their processes say so; else all of
-    the node are shown, and that is said.
-    """
-    view, job = row.view, row.job
-    found = job_nodes(row)
-    if not found:
-        why = "it runs nowhere now" if not job.node_names else "none of its nodes is known here"
-        return Section("ranks", ((Cell(f"{view.missing} {why}", "muted"),),))
-    ranks: list[tuple[NodeView, Accelerator | None]] = []
-    shared: list[str] = []
-    for node in found:
-        gpus, sure = own_gpus(node, job)
-        if not sure:
-            shared.append(node.key)
-        ranks += [(node, gpu) for gpu in gpus] or [(node, None)]
-    median = _median([gpu.utilization_percent for _, gpu in ranks if gpu is not None])
-    widths = _widths(width)
-    rows: list[Sequence[Cell]] = [[Cell(title.replace("°", view.glyphs.degree), "header") for title in _TITLES]]
-    for rank, (node, gpu) in enumerate(ranks):
-        rows.append(_rank(view, rank, node, gpu, median, widths))
-    notes: list[Line] = []
-    known = len(ranks) if shared == [] else None
-    if shared:
-        words = f"{view.glyphs.warning} shared with other jobs, all GPUs shown: {', '.join(shared)}"
-        notes.append((Cell(words, "warn"),))
-    elif job.accelerators is not None and known != job.accelerators and all(gpu for _, gpu in ranks):
-        notes.append((Cell(f"{known} GPUs seen, {job.accelerators} held by the job", "muted"),))
-    unlisted = len(job.node_names) - len(found)
-    if unlisted > 0:
-        notes.append((Cell(f"{view.missing} {unlisted} of its nodes are not known here", "muted"),))
-    lines = (*notes, *grid(rows, widths, _ALIGNS, view))
-    opens = (*[None] * (len(notes) + 1), *(("node", node.key) for node, _ in ranks))
-    return Section("ranks", lines, opens)
+_FILE_TITLES = ("MOUNT", "FROM", "READ/s", "WRITE/s", "OPS/s", "RTT ms", "")
+_FILE_ALIGNS: tuple[Align, ...] = ("left", "left", "right", "right", "right", "right", "left")
 
 
-def own_gpus(node: NodeView, job: Job) -> tuple[tuple[Accelerator, ...], bool]:
-    """Return (the accelerators of a node that belong to a job, whether that is sure).
+def _files(row: JobRow, found: Ranks) -> list[Line]:
+    """Return what the nodes of a job read and write, one line a file system, the busiest first."""
+    view = row.view
+    mounts: dict[tuple[str, str], list[Mount]] = {}
+    disks: list[tuple[float | None, float | None]] = []
+    for node in found.nodes:
+        if node.sample is None or nodes.is_stale(view.store, node, view.now):
+            continue
+        disks += [(disk.read_bytes_per_s, disk.write_bytes_per_s) for disk in node.sample.disks]
+        for mount in node.sample.mounts:
+            if mount.network:
+                mounts.setdefault((mount.path, mount.source), []).append(mount)
+    lines = [_mount_row(view, path, source, seen) for (path, source), seen in mounts.items()]
+    lines.sort(key=lambda pair: -pair[0])
+    rows: list[Sequence[Cell]] = [line for _, line in lines]
+    if any(read is not None or written is not None for read, written in disks):
+        read, written = nodes.total([one[0] for one in disks]), nodes.total([one[1] for one in disks])
+        numbers = (view.number(units.rate(value, view.missing)) for value in (read, written))
+        rows.append([Cell("local disks", "name"), Cell(""), *numbers, Cell(""), Cell(""), Cell("")])
+    if not rows:
+        return []
+    note: list[Line] = []
+    if any(len(node.jobs) > 1 for node in found.nodes):
+        note = [(Cell("of the whole nodes: other jobs run there too", "muted"),)]
+    head: Sequence[Cell] = [Cell(title, "header") for title in _FILE_TITLES]
+    return [*note, *grid([head, *rows], (20, 28, 7, 7, 7, 7, 10), _FILE_ALIGNS, view)]
 
-    On a shared node it is sure only where the processes of every accelerator are known.
-    """
-    gpus = nodes.accelerators(node)
-    base = job.id.split("_", 1)[0].split("+", 1)[0]
-    own = tuple(gpu for gpu in gpus if any(process.job in (job.id, base) for process in gpu.processes))
-    if len(node.jobs) <= 1:
-        return gpus, True
-    known = not any("processes" in gpu.missing for gpu in gpus)
-    return (own, True) if own and known else (gpus, not gpus)
 
-
-def _median(values: Sequence[float | None]) -> float | None:
-    found = sorted(nodes.known(values))
-    return found[len(found) // 2] if found else None
-
-
-def _widths(width: int) -> tuple[int, ...]:
-    name, meter = (24, 20) if width >= 120 else (14, 8)
-    used = 5 + name + 3 + meter + 3 + 12 + 5 + 3 + 5 + 9
-    return (5, name, 3, meter, 3, 12, 5, 3, 5, max(width - used, 0))
-
-
-def _rank(
-    view: View, rank: int, node: NodeView, gpu: Accelerator | None, median: float | None, widths: Sequence[int]
-) -> list[Cell]:
-    if gpu is None:
-        blanks = [Cell(view.missing, "muted") for _ in range(7)]
-        return [Cell(str(rank), "name"), Cell(node.key), *blanks, Cell("not measured", "muted")]
-    missing = view.missing
-    value = gpu.utilization_percent
-    stale = nodes.is_stale(view.store, node, view.now)
-    style = "stale" if stale else "text"
-    share = None if value is None else value / 100
-    slow = value is not None and median is not None and median >= 20 and value < SLOW * median
-    note = gpu_note(view, gpu)
-    if slow and note.style not in ("bad", "warn"):
-        note = Cell(f"{view.glyphs.warning} slow: median is {units.percent(median)}%", "warn")
-    return [
-        Cell(str(rank), "name"),
-        Cell(node.key),
-        Cell(str(gpu.index)),
-        bar(share, widths[3], glyphs=view.glyphs, style="stale" if stale else None),
-        view.number(units.percent(value, missing), style if stale else heat_style(share)),
-        Cell(f"{units.size(gpu.memory_used_bytes, missing)}/{units.size(gpu.memory_total_bytes, missing)}", style),
-        view.number(units.watts(gpu.power_w, missing), style),
-        view.number(units.celsius(gpu.temperature_c, missing), style),
-        view.number(units.number(gpu.clock_mhz, missing), style),
-        note,
+def _mount_row(view: View, path: str, source: str, seen: Sequence[Mount]) -> tuple[float, list[Cell]]:
+    read = nodes.total([mount.read_bytes_per_s for mount in seen])
+    written = nodes.total([mount.write_bytes_per_s for mount in seen])
+    operations = nodes.total([mount.ops_per_s for mount in seen])
+    slowest = max(nodes.known([mount.rtt_s for mount in seen]), default=None)
+    worst = max((mount.state for mount in seen), key=lambda state: MOUNT_SIGNS[state].rank)
+    cells = [
+        Cell(path, "name"),
+        Cell(source, "muted"),
+        view.number(units.rate(read, view.missing)),
+        view.number(units.rate(written, view.missing)),
+        view.number(units.rate(operations, view.missing)),
+        view.number(units.milliseconds(slowest, view.missing)),
+        view.glyphs.state(MOUNT_SIGNS[worst]),
     ]
+    return (read or 0.0) + (written or 0.0), cells
+
+
+# ---- what happened
+
+
+def _events(job: Job, found: Explanation | None) -> list[Event]:
+    """Return the life of a job in order: what its record says, and what its backend adds to that."""
+    told = list(found.events) if found is not None else []
+    own = [Event(at=at, text=text) for at, text in _own_events(job) if at is not None]
+    own = [one for one in own if not any(_same(one, other) for other in told)]
+    return sorted([*own, *told], key=lambda event: event.at if event.at is not None else float("inf"))
+
+
+def _own_events(job: Job) -> Iterable[tuple[float | None, str]]:
+    yield job.submitted_at, f"submitted by {job.user}" if job.user else "submitted"
+    yield job.started_at, f"started on {job.nodes}" if job.nodes else "started"
+    if job.state.ended:
+        code = f", exit code {job.exit_code}" if job.exit_code else ""
+        yield job.ends_at, f"ended: {job.state}{code}"
+
+
+def _same(one: Event, other: Event) -> bool:
+    first = one.text.split(maxsplit=1)[0].rstrip(":")
+    return other.at is not None and abs((one.at or 0.0) - other.at) < 2.0 and first in other.text.lower()

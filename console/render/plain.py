@@ -11,11 +11,20 @@ from console.render.header import SIMULATED, groups, title_line
 from console.render.tables import TABLES
 from console.render.tables.base import RowId, Table, layout, order
 from console.render.view import View
+from console.store import Store
 
 R = TypeVar("R")
 
 WIDE = 200
 """Width where standard output is no terminal: everything that matters, and still one line a row."""
+
+
+NO_OWNERS = "no job here says whose it is: Kubernetes knows no users; set user_label in its [[cluster]]"
+
+
+def nobody_owns(store: Store) -> bool:
+    """Whether there are jobs, and none of them names its user."""
+    return bool(store.jobs) and all(job.user is None for job in store.jobs.values())
 
 
 def sorted_rows(table: Table[R], view: View, column: str | None = None, descending: bool | None = None) -> list[RowId]:

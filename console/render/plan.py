@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 from console.model import Call, Interrupt, OutcomeState, Plan, Step, StepOutcome
 from console.nodeset import fold
@@ -15,6 +15,25 @@ from console.render.lines import Section, grid, pair, paragraph
 from console.render.view import View
 
 SCHEMA = "quarterdeck/plan/1"
+SHOWN_RUNNING = 8
+"""Steps under way that are named; there are as many as the fan-out."""
+
+
+class Progress(Protocol):
+    """How far an attempt is; `console.actions.execute.Progress` is the real one."""
+
+    total: int
+    outcomes: list[StepOutcome]
+    running: dict[int, Step]
+
+    @property
+    def rate(self) -> float:
+        """Outcomes a second so far."""
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds until the end; None: not known yet."""
+
 
 _OUTCOME_STYLES: Mapping[OutcomeState, str] = MappingProxyType(
     {OutcomeState.DONE: "ok", OutcomeState.FAILED: "bad", OutcomeState.SKIPPED: "warn"}
@@ -26,6 +45,11 @@ def call_text(call: Call) -> str:
     if call.argv:
         return shlex.join(call.argv)
     return " ".join(part for part in (call.method, call.path, call.body) if part)
+
+
+def named(names: Sequence[str], what: str) -> str:
+    """Return what an action is about in a few words: `gpu[001-003] (3 nodes)`."""
+    return "".join(names) if len(names) < 2 else f"{fold(names)} ({len(names)} {what}s)"
 
 
 def plan_sections(view: View, plan: Plan, width: int) -> list[Section]:
@@ -60,7 +84,8 @@ def _head(view: View, plan: Plan, width: int) -> list[Line]:
     hurt = [one for one in plan.interrupts if one.effect.hurts]
     if hurt:
         hours = sum(one.accelerator_hours or 0.0 for one in hurt)
-        text = f"{len(hurt)} jobs of {', '.join(sorted({one.user or '?' for one in hurt}))}: {hours:.1f} GPU hours"
+        jobs = "1 job" if len(hurt) == 1 else f"{len(hurt)} jobs"
+        text = f"{jobs} of {', '.join(sorted({one.user or '?' for one in hurt}))}: {hours:.1f} GPU hours"
         lines += paragraph("hurts", text, view, width, "bad")
     if plan.free_at is not None:
         left = units.duration(plan.free_at - view.now)
@@ -115,9 +140,17 @@ def _steps(view: View, steps: Sequence[Step], width: int) -> list[Line]:
 
 
 def outcome_lines(
-    view: View, outcomes: Sequence[StepOutcome], unmet: Mapping[tuple[str, str], str], width: int
+    view: View,
+    outcomes: Sequence[StepOutcome],
+    unmet: Mapping[tuple[str, str], str],
+    width: int,
+    *,
+    verified: bool = True,
 ) -> list[Line]:
-    """Return how it went: equal outcomes folded, then what does not hold although it was done."""
+    """Return how it went: equal outcomes folded, then what does not hold although it was done.
+
+    `verified`: it has ended, and somebody looked whether it became as planned.
+    """
     same: dict[tuple[OutcomeState, str, str], list[str]] = {}
     for one in outcomes:
         same.setdefault((one.state, one.detail, one.hint), []).append(one.target)
@@ -130,9 +163,20 @@ def outcome_lines(
     for key, why in unmet.items():
         if key not in failed:
             lines += paragraph("not verified", f"{key[1]}: {why}", view, width, "warn")
-    if outcomes and not unmet and not failed:
+    if outcomes and not unmet and not failed and verified:
         lines.append(pair("verified", Cell("it became as planned", "ok"), view))
     return lines
+
+
+def progress_lines(view: View, progress: Progress, stopped: str, width: int) -> list[Line]:
+    """Return how far it is: counts, rate, time left, what runs now, and how it went so far."""
+    done, total = len(progress.outcomes), progress.total
+    left = "" if progress.left_s is None else f", {progress.left_s:.0f} s left"
+    lines = paragraph("done", f"{done} of {total}, {progress.rate:.1f}/s{left}", view, width, "accent")
+    lines += paragraph("stopping", f"{stopped}: nothing else begins" if stopped else "", view, width, "warn")
+    for step in list(progress.running.values())[:SHOWN_RUNNING]:
+        lines += paragraph("runs", step.text or call_text(step.run), view, width, "info")
+    return lines + outcome_lines(view, progress.outcomes, {}, width, verified=False)
 
 
 def call_json(call: Call | None) -> list[str] | dict[str, str] | None:

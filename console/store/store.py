@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from math import nan
 
 from console.model import (
+    Attempt,
     Batch,
     Cluster,
     Finding,
@@ -65,6 +66,8 @@ class Store:
         self.queues: dict[tuple[str, str], Queue] = self._queues.shown
         self.reservations: dict[tuple[str, str], Reservation] = self._reservations.shown
         self.findings: dict[str, Finding] = self._findings.shown
+        self.attempts: dict[str, Attempt] = {}
+        """What the journal of this user holds, by id, the oldest first."""
         self.totals = Totals()
         self.rings = History(history_bytes)
         self._layouts = Layouts()
@@ -106,6 +109,11 @@ class Store:
                 self._publish(seen)
                 yield
         self._publish(seen)
+
+    def keep_attempts(self, attempts: Mapping[str, Attempt]) -> None:
+        """Take attempts that are new or went on."""
+        self.attempts.update(attempts)
+        self._publish(Changes(attempts=set(attempts)))
 
     # ---- out
 

@@ -8,9 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-TABLE_SCREENS = ("fleet", "jobs", "network", "storage", "sources")
-PAGES = ("node", "job", "explain", "log", "help", "notices")
+from console.actions import ORDERS
+
+TABLE_SCREENS = ("fleet", "jobs", "network", "storage", "journal", "sources")
+PAGES = ("node", "job", "explain", "log", "plan", "attempt", "help", "notices")
+OF_NODES = ("fleet", "network", "storage", "node")
 OF_JOBS = ("jobs", "job", "explain")
+OF_ATTEMPTS = ("journal", "attempt", "plan")
 OPENING = (*TABLE_SCREENS, "node", "job")
 ALL = (*TABLE_SCREENS, *PAGES)
 CHOOSER = "chooser"
@@ -35,8 +39,8 @@ class Action:
     group: str
     screens: tuple[str, ...] = ALL
     """Where it exists."""
-    dangerous: bool = False
-    """Changes the cluster; absent in read-only mode."""
+    order: str = ""
+    """The action of `console.actions.ORDERS` that it plans; empty: it changes no cluster."""
     argument: str = ""
     """What follows its name on the command line, in capitals; empty: nothing."""
     needs: str = ""
@@ -52,6 +56,24 @@ class Action:
         return "act_" + self.id.replace("-", "_").replace(".", "_")
 
 
+def _order(id: str, key: str, title: str, help: str, footer: int = 0) -> Action:
+    """An action that changes a cluster: what it needs to know, it asks."""
+    order = ORDERS.get(id) or ORDERS[id.removesuffix("-job")]
+    value = order.needs_value.rpartition(" ")[2].upper()
+    return Action(
+        id,
+        (key,) if key else (),
+        title,
+        help,
+        "Act",
+        OF_NODES if order.of_nodes else OF_JOBS,
+        order=id.removesuffix("-job"),
+        argument=value or "REASON",
+        asks=bool(value) or order.needs_reason,
+        footer=footer,
+    )
+
+
 def _screen(number: str, name: str, title: str, about: str) -> Action:
     return Action(f"screen-{name}", (number,), title, about, "Screens")
 
@@ -61,8 +83,9 @@ ACTIONS: tuple[Action, ...] = (
     _screen("2", "jobs", "Jobs", "every job of every scheduler"),
     _screen("4", "network", "Network", "every link of the fleet, worst first"),
     _screen("5", "storage", "Storage", "every mount and disk of the fleet, worst first"),
+    _screen("7", "journal", "Journal", "what was done, by whom, how it went; and its undo"),
     _screen("9", "sources", "Sources", "where every value comes from, and how that source is doing"),
-    Action("pane", ("tab",), "Next pane", "to the details and back", "Move", (*TABLE_SCREENS, LINE), footer=7),
+    Action("pane", ("tab",), "Next pane", "to the details and back", "Move", (*TABLE_SCREENS, "job", LINE), footer=7),
     Action(
         "filter",
         ("/",),
@@ -81,7 +104,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("map", ("m",), "Heat map", "the heat map, one measure after the other", "Show", ("fleet",), footer=4),
     Action("racks", ("b",), "Heat map by rack", "group the heat map by rack, closer together", "Show", ("fleet",)),
     Action("details", ("i",), "Details", "show or hide the details under the table", "Show", TABLE_SCREENS),
-    Action("zoom", ("z",), "Zoom", "the focused pane alone, and back", "Show", TABLE_SCREENS, footer=8),
+    Action("zoom", ("z",), "Zoom", "the focused pane alone, and back", "Show", (*TABLE_SCREENS, "job"), footer=8),
     Action(
         "mark",
         ("space",),
@@ -95,6 +118,22 @@ ACTIONS: tuple[Action, ...] = (
     Action("mark-all", ("a",), "Mark all shown", "mark all rows shown; again: none", "Mark", TABLE_SCREENS),
     Action("explain", ("E",), "Why", "why this job waits or failed", "Job", OF_JOBS, needs="explain", footer=6),
     Action("log", ("L",), "Log", "the output of this job, live", "Job", OF_JOBS, needs="log", footer=7),
+    _order("drain", "d", "Drain", "let the nodes take no new work; says first whom it meets", footer=10),
+    _order("resume", "r", "Resume", "let the nodes take work again; looks first how they are", footer=11),
+    _order("power-down", "", "Power down", "power the nodes down once their jobs have ended"),
+    _order("power-up", "", "Power up", "power the nodes up again"),
+    _order("reboot", "", "Reboot", "reboot the nodes once their jobs have ended"),
+    _order("cancel", "c", "Cancel", "end the jobs", footer=10),
+    _order("hold", "H", "Hold", "keep the jobs from starting", footer=11),
+    _order("release", "R", "Release", "let held jobs start", footer=12),
+    _order("requeue", "", "Requeue", "put running jobs back into the queue"),
+    _order("suspend-job", "", "Suspend jobs", "let running jobs stand still"),
+    _order("continue", "", "Continue jobs", "let suspended jobs go on"),
+    _order("timelimit", "", "Time limit", "change their time limit: 90 (minutes), 12h, 1-12:00:00, unlimited"),
+    _order("priority", "", "Priority", "change the priority of the jobs"),
+    _order("move", "", "Move", "move waiting jobs to another partition or queue"),
+    Action("carry-out", ("enter",), "Carry out", "do what the plan says, after a question", "Act", ("plan",), footer=1),
+    Action("undo", ("u",), "Undo", "plan what brings back what was before", "Act", OF_ATTEMPTS, footer=10),
     Action("find", ("/",), "Search", "search upwards", "Log", ("log",), argument="WORDS", footer=2),
     Action("find-up", ("n",), "Search on", "the next line further up that has it", "Log", ("log",), footer=3),
     Action("find-down", ("N",), "Search back", "the next line further down that has it", "Log", ("log",)),

@@ -9,6 +9,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from console.render.tables import RowId
 from console.render.view import View
 from console.text import clean
 from console.ui import theme as looks
+from console.ui.acting import Acting
 from console.ui.actions import ACTIONS, TABLE_SCREENS, Action, by_id
 from console.ui.commands import Commands
 from console.ui.doing import Doing, Going
@@ -64,6 +66,7 @@ class QuarterdeckApp(App[int]):
         screen: str = "fleet",
         theme_dir: Path | None = None,
         clock: Callable[[], float] = time.time,
+        filter_text: str = "",
     ) -> None:
         # With NO_COLOR Textual would turn colours into greys, unless it takes the terminal's own: then into none.
         super().__init__(ansi_color=True if "NO_COLOR" in os.environ else None)
@@ -85,9 +88,11 @@ class QuarterdeckApp(App[int]):
         self.refused: UsageError | ConfigError | None = None
         """What is wrong with the command line or the configuration, when only the start could find it out."""
         self._first = screen if screen in TABLE_SCREENS else "fleet"
+        self._first_filter = filter_text
         self._lists: dict[str, ListScreen] = {}
         self._attention = Attention()
         self._handlers = (Going(self), Doing(self))
+        self.acting = Acting(self)
         self.styles_of_theme = looks.Styles(self._first_theme())
         for notice in self.keymap.notices:
             self.messages.notice(notice)
@@ -115,6 +120,8 @@ class QuarterdeckApp(App[int]):
         self.app_resume_signal.subscribe(self, lambda _app: self.refresh(layout=True))
         self.garbage.begin()
         self.run_worker(self.typeahead.run(), name="keys", group="keys")
+        if self._first_filter:
+            self.call_after_refresh(self.listing(self._first).set_filter, self._first_filter)
         self.call_after_refresh(self._begin)
 
     async def on_event(self, event: Event) -> None:
@@ -245,12 +252,14 @@ class QuarterdeckApp(App[int]):
 
     def open(self, kind: str, row_id: RowId) -> None:
         """Open the page of one thing on top."""
+        from console.ui.screens.attempt import AttemptScreen
         from console.ui.screens.explain import ExplainScreen
+        from console.ui.screens.job import JobScreen
         from console.ui.screens.log import LogScreen
-        from console.ui.screens.pages import JobScreen, NodeScreen
+        from console.ui.screens.pages import NodeScreen
 
-        if kind == "node":
-            self.push_screen(NodeScreen(row_id))
+        if kind in ("node", "attempt"):
+            self.push_screen(NodeScreen(row_id) if kind == "node" else AttemptScreen(row_id))
             return
         jobs: dict[str, Callable[[tuple[str, str]], BaseScreen]] = {
             "job": JobScreen,
@@ -264,25 +273,40 @@ class QuarterdeckApp(App[int]):
     def perform(self, action_id: str, argument: str = "") -> None:
         """Carry out an action; what cannot be done is said."""
         action = self.actions[action_id]
+        if action.order and (why := self.acting.why_not(action.order)) is not None:
+            self.say(why, "warn")
+            return
         if action.asks and not argument:
             action, argument = self.actions["command"], f"{action.id} "
         screen = self.base
         self.messages.pressed()
         self.garbage.pressed()
-        for handler in (*screen.handlers, *self._handlers):
-            method = getattr(handler, action.method, None)
-            if method is not None:
-                try:
-                    method(argument)
-                except QuarterdeckError as error:
-                    self.say(error.in_one_line, "bad")
-                break
+        do = self._doer(action)
+        if do is not None:
+            try:
+                do(argument)
+            except QuarterdeckError as error:
+                self.say(error.in_one_line, "bad")
         screen.show()
+
+    def _doer(self, action: Action) -> Callable[[str], None] | None:
+        """Return what carries an action out: the screen on top, else the console."""
+        if action.order:
+            return partial(self.acting.begin, action)
+        for handler in (*self.base.handlers, *self._handlers):
+            method: Callable[[str], None] | None = getattr(handler, action.method, None)
+            if method is not None:
+                return method
+        return None
 
     def offered(self, screen: str) -> list[Action]:
         """Return the actions of a screen that something connected here can do."""
         able = {name for cluster in self.session.store.clusters for name in self.session.desk.able(cluster)}
-        return [action for action in self.keymap.offered(screen) if action.needs in ("", *able)]
+        return [
+            action
+            for action in self.keymap.offered(screen)
+            if (action.needs in able if action.needs else not action.order or self.acting.offers(action.order))
+        ]
 
     def chosen(self, action_id: str | None) -> None:
         """Carry out what the palette gave."""

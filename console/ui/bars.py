@@ -11,11 +11,13 @@ from console.model import SourceState
 from console.render import units
 from console.render.cells import Cell, Line, cell_width, fit
 from console.render.header import SIMULATED, freshness, title_line, totals_lines
-from console.ui.actions import Action
+from console.ui.actions import TABLE_SCREENS, Action
 from console.ui.canvas import Canvas
 from console.ui.keymap import show_key
 
 GAP = 2
+PLACE, PLACE_OF_PAGE = 28, 44
+"""Cells that are kept for the place in a list, and for what a page is about."""
 
 
 def line_width(line: Sequence[Cell]) -> int:
@@ -52,7 +54,7 @@ class HeaderBar(Canvas):
         height, width = self.size.height, self.size.width
         inner = max(width - 2, 1)
         if y == height - 1 and height > 1:
-            return self._padded(spread(self._screens(), self.place, inner, app.view.glyphs.ellipsis))
+            return self._padded(spread(self._screens(inner), self.place, inner, app.view.glyphs.ellipsis))
         if y == 0:
             return self._padded(self._title(inner))
         lines = totals_lines(app.view, app.view.store.totals, inner, max(height - 2, 0))
@@ -68,25 +70,30 @@ class HeaderBar(Canvas):
         simulated = (Cell(SIMULATED, "simulated"), Cell(" ")) if app.view.simulated else ()
         return (*simulated, freshness(app.view, paused=app.paused))
 
-    def _screens(self) -> list[Cell]:
+    def _screens(self, width: int) -> list[Cell]:
+        """Return the screens with their keys; where that leaves too little room for the place, closer together, at
+        last without the names of the others. It depends on width and screen only, so that nothing jumps."""
         app = self.console_app
+        screens = [action for action in app.keymap.actions if action.id.startswith("screen-")]
+        room = width - (PLACE if self._kind in TABLE_SCREENS else PLACE_OF_PAGE)
+        forms = ((GAP, True), (1, True), (1, False))
+        for gap, named in forms:
+            parts = [self._screen(action, named or action.id == f"screen-{self._kind}") for action in screens]
+            if sum(map(line_width, parts)) + gap * len(parts) <= room:
+                break
         cells: list[Cell] = []
         self._tabs = []
         x = 1
-        for action in app.keymap.actions:
-            if not action.id.startswith("screen-"):
-                continue
-            key = app.keymap.shown(action)
-            here = action.id == f"screen-{self._kind}"
-            parts = [
-                Cell(f"{key} ", "key" if not here else "accent"),
-                Cell(action.title, "accent" if here else "label"),
-            ]
-            width = line_width(parts)
-            self._tabs.append((x, x + width, action.id))
-            cells += [*parts, Cell(" " * GAP)]
-            x += width + GAP
+        for action, tab in zip(screens, parts, strict=True):
+            self._tabs.append((x, x + line_width(tab), action.id))
+            cells += [*tab, Cell(" " * gap)]
+            x += line_width(tab) + gap
         return cells[:-1]
+
+    def _screen(self, action: Action, named: bool) -> list[Cell]:
+        here = action.id == f"screen-{self._kind}"
+        key = Cell(self.console_app.keymap.shown(action), "accent" if here else "key")
+        return [key, Cell(f" {action.title}", "accent" if here else "label")] if named else [key]
 
     def on_click(self, event: Click) -> None:
         """Open the screen that is clicked on."""
@@ -121,7 +128,12 @@ class StatusBar(Canvas):
 
     def _footer(self, width: int) -> list[Cell]:
         app = self.console_app
-        offered = [action for action in app.offered(self._kind) if action.footer and app.keymap.keys[action.id]]
+        idle = app.base.unavailable() if app.base.is_mounted else ()
+        offered = [
+            action
+            for action in app.offered(self._kind)
+            if action.footer and app.keymap.keys[action.id] and action.id not in idle
+        ]
         kept = sorted(offered, key=_importance)
         room = width
         chosen: list[Action] = []

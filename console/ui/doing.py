@@ -46,6 +46,14 @@ class Going:
         """The sources."""
         self._app.show("sources")
 
+    def act_screen_journal(self, argument: str) -> None:
+        """What was done."""
+        self._app.show("journal")
+
+    def act_undo(self, argument: str) -> None:
+        """Plan what takes back what was done. UsageError, Denied."""
+        self._app.acting.undo()
+
     def act_open(self, argument: str) -> None:
         """Open what is under the cursor."""
         target = self._app.base.target()
@@ -191,5 +199,10 @@ class Doing:
             self._app.say("this terminal cannot suspend", "warn")
 
     def act_quit(self, argument: str) -> None:
-        """Leave."""
-        self._app.exit(0)
+        """Leave; while something is carried out, begin nothing more of it first."""
+        app = self._app
+        if app.acting.stop():
+            again = app.key_for("quit")
+            app.say(f"what runs is waited for, nothing else begins; {again} again leaves at once", "warn")
+            return
+        app.exit(0)

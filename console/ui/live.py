@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Protocol
+from collections.abc import AsyncIterator, Collection
+from typing import TYPE_CHECKING, Protocol
 
 from console.model import Attention, Explanation, LogChunk, LogStream
 from console.store import Store
+
+if TYPE_CHECKING:
+    from console.actions.desk import ActionDesk
 
 
 class LogReader(Protocol):
@@ -74,6 +77,16 @@ class LiveSession(Protocol):
 
     def report(self, error: BaseException, where: str) -> str:
         """Keep the traceback of what nobody foresaw, and notice it; return the path of the file, which may be empty."""
+
+    @property
+    def actions(self) -> ActionDesk:
+        """The door to acting; another one once the backends are open. ConfigError for a bad policy file."""
+
+    def look_again(self, clusters: Collection[str]) -> None:
+        """Ask the schedulers of these clusters soon: something was changed there."""
+
+    async def settle(self, timeout_s: float) -> None:
+        """Wait until every source has answered or failed, the probes of attended nodes included."""
 
     def save(self, name: str, text: str) -> str:
         """Write text to a new file in the working directory, never over another; return its path. OSError."""

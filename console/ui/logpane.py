@@ -16,8 +16,8 @@ SHIFT = 8
 class LogPane(LinesPane):
     """The lines of a buffer with a cursor; long ones go on at the side."""
 
-    def __init__(self) -> None:
-        super().__init__("lines")
+    def __init__(self, id: str = "lines") -> None:
+        super().__init__(id)
         self.active = True
         self.buffer = LogBuffer()
         self.words = ""
@@ -61,7 +61,7 @@ class LogPane(LinesPane):
         at = self._top + y
         if at >= self.count:
             return self.blank()
-        here, shown, glyphs = at == self.index, self.buffer.shown(at), self.console_app.view.glyphs
+        here, shown, glyphs = self.active and at == self.index, self.buffer.shown(at), self.console_app.view.glyphs
         cells = [Cell(glyphs.cursor + " ", "accent") if here else Cell("  ")]
         if self.buffer.form is not None:
             bar = "|" if glyphs.ascii else "│"

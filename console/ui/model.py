@@ -244,7 +244,7 @@ class RowModel:
 
     def _known(self, changes: Changes) -> Iterator[RowId]:
         """Yield the rows that stand here already and belong to something that changed."""
-        for key in (*changes.nodes, *changes.jobs, *changes.sources):
+        for key in (*changes.nodes, *changes.jobs, *changes.sources, *changes.attempts):
             if key in self._natural:
                 yield key
         for node in changes.nodes:

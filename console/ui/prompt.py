@@ -33,6 +33,7 @@ class Sign(Canvas):
     def __init__(self, text: str) -> None:
         super().__init__(id="sign")
         self._text = text
+        self.styles.width = max(len(text) + 2, 3)
 
     def draw(self, y: int) -> Strip:
         """Return the line."""

@@ -1,10 +1,10 @@
-"""The simulated cluster as a backend: inventory, queue, telemetry, explanations and logs like any other's."""
+"""The simulated cluster as a backend: inventory, queue, telemetry, explanations, logs and acting like any other's."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from console.errors import NoSuchJob
@@ -12,16 +12,20 @@ from console.model import (
     Attention,
     Cluster,
     ClusterKind,
+    Draft,
     Explanation,
     Job,
     JobState,
     LogStream,
     Node,
+    Order,
     Records,
     Sample,
+    Step,
 )
 from console.plugin import Check, CheckState
 from console.text import clean
+from plugins.simulated import acting
 from plugins.simulated.explain import explanation, find
 from plugins.simulated.output import LINE_S, STEPS_PER_LINE, SimulatedOutput
 from plugins.simulated.records import job_record, node_record, queue_records, reservation_record
@@ -36,6 +40,8 @@ REST_S = 0.003
 """How long it is left alone in between: a key press takes several turns of the loop, and each would meet a slice."""
 CATCH_UP_TICKS = 60
 """A longer absence (a suspended laptop, a pause) is not lived through: the cluster stood still meanwhile."""
+PERFORM_S = 0.05
+"""How long a step takes."""
 SAMPLES_PER_S = 500
 """Samples beyond those of attention: 1,000 nodes every two seconds, larger clusters in rotation."""
 
@@ -51,6 +57,8 @@ class SimulatedBackend:
     inventory_period_s = 2.0
     jobs_period_s = 2.0
     telemetry_period_s = 2.0
+    node_actions = acting.NODE_ACTIONS
+    job_actions = acting.JOB_ACTIONS
 
     def __init__(self, cluster: str, world: World, now: Callable[[], float]) -> None:
         self.cluster = cluster
@@ -176,6 +184,34 @@ class SimulatedBackend:
             return now - sim.start, runs
 
         return SimulatedOutput(f"{self._world.seed}:{sim.id}:{stream.rank}", steps, elapsed_s, self._at(sim.start))
+
+    # ---- acting
+
+    async def look_nodes(self, names: Sequence[str]) -> tuple[Node, ...]:
+        """Return these nodes as they are."""
+        await self._advance()
+        by_name = self._world.by_name
+        return tuple(self._node(by_name[name]) for name in names if name in by_name)
+
+    async def look_jobs(self, ids: Sequence[str]) -> tuple[Job, ...]:
+        """Return these jobs as they are."""
+        await self._advance()
+        found = (find(self._world.scheduler.jobs, job_id) for job_id in ids)
+        return tuple(self._job(sim) for sim in found if sim is not None)
+
+    async def plan_nodes(self, order: Order, nodes: Sequence[Node], jobs: Sequence[Job]) -> Draft:
+        """Return what would be done to nodes."""
+        return acting.plan_nodes(order, nodes)
+
+    async def plan_jobs(self, order: Order, jobs: Sequence[Job]) -> Draft:
+        """Return what would be done to jobs."""
+        return acting.plan_jobs(order, jobs)
+
+    async def perform(self, step: Step) -> None:
+        """Do it; it takes a moment, as it does elsewhere. Raises SourceError."""
+        await asyncio.sleep(PERFORM_S)
+        await self._advance()
+        acting.perform(self._world, step.run.argv)
 
     async def doctor(self) -> list[Check]:
         """Say that there is nothing to mend."""

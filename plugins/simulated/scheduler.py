@@ -151,6 +151,31 @@ class Scheduler:
             job.end = tick
             self._complete(job, tick, JobState.FAILED, reason, exit_code)
 
+    def cancel(self, job: SimJob, tick: int) -> None:
+        """End a job because somebody said so."""
+        if job.state is JobState.RUNNING:
+            job.end = tick
+            self._complete(job, tick, JobState.CANCELLED, None, None)
+        elif job.place >= 0 and job.blocked:
+            job.blocked = False
+            insort(self.lanes[job.pool].queue, (-job.weight, job.number, job))
+            self._cancel(job, tick)
+        elif job.place >= 0:
+            self._cancel(job, tick)
+        self._changes.jobs[job.number] = job
+
+    def hold(self, job: SimJob) -> None:
+        """Keep a waiting job from starting."""
+        lane = self.lanes[job.pool]
+        if job.place >= 0 and not job.blocked:
+            del lane.queue[bisect_left(lane.queue, (-job.weight, job.number))]
+        job.blocked, job.state, job.reason = True, JobState.HELD, "JobHeldUser"
+        self._changes.jobs[job.number] = job
+
+    def free(self, job: SimJob, tick: int) -> None:
+        """Let a held job start."""
+        self._happen(job, "eligible", tick)
+
     def take_away(self, node: SimNode) -> None:
         """Stop giving this node to jobs."""
         lane = self.lanes[node.at.pool]
@@ -281,7 +306,7 @@ class Scheduler:
             code = {JobState.COMPLETED: 0, JobState.FAILED: 1}.get(outcome)
             reason = {JobState.FAILED: "NonZeroExitCode", JobState.TIMEOUT: "TimeLimit"}.get(outcome)
             self._complete(job, tick, outcome, reason, code)
-        elif what in ("completed", "failed", "timeout") and job.state is JobState.COMPLETING:
+        elif what in ("completed", "failed", "timeout", "cancelled") and job.state is JobState.COMPLETING:
             self._end(job, tick, JobState(what))
         elif what == "gone":
             self._forget(job)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 
 from textual.pilot import Pilot
 
+from console.actions.desk import ActionDesk
 from console.errors import NoSuchFile, QuarterdeckError
 from console.model import Attention, Explanation, LogChunk, LogStream
 from console.store import Store
@@ -18,6 +19,7 @@ from console.ui.app import QuarterdeckApp
 from console.ui.screens.fleet import FleetScreen
 from console.ui.screens.listing import ListScreen
 from tests.unit import render_data
+from tests.unit.acting_world import desk_of, worlds_of
 from tests.unit.records import listing, node
 
 NOW = render_data.NOW
@@ -110,7 +112,14 @@ class Output:
 class NotingSession:
     """A `LiveSession` that starts nothing."""
 
-    def __init__(self, store: Store, *, simulated: bool = False, fails: Exception | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        simulated: bool = False,
+        fails: Exception | None = None,
+        actions: ActionDesk | None = None,
+    ) -> None:
         self.store = store
         self.simulated = simulated
         self.notices: list[str] = []
@@ -119,6 +128,7 @@ class NotingSession:
         self.reported: list[tuple[BaseException, str]] = []
         self.full_disk = False
         self.desk = NotingDesk()
+        self.actions = actions or desk_of(Path("/nonexistent"), *worlds_of(store), store=store)
         self._fails = fails
 
     async def start(self) -> None:
@@ -142,6 +152,14 @@ class NotingSession:
     def set_refresh(self, period_s: float | None) -> None:
         """Note it."""
         self.calls.append(("refresh", period_s))
+
+    def look_again(self, clusters: Collection[str]) -> None:
+        """Note it."""
+        self.calls.append(("look again", clusters))
+
+    async def settle(self, timeout_s: float) -> None:
+        """Note it."""
+        self.calls.append(("settle", timeout_s))
 
     def save(self, name: str, text: str) -> str:
         """Keep it, unless the disk is full."""
@@ -174,10 +192,11 @@ class Console(QuarterdeckApp):
         screen: str = "fleet",
         theme_dir: Path | None = None,
         session: NotingSession | None = None,
+        filter_text: str = "",
     ) -> None:
         self.at = NOW
         made = session or NotingSession(render_data.lab() if store is None else store)
-        super().__init__(made, looks or Looks(), screen, theme_dir, clock=lambda: self.at)
+        super().__init__(made, looks or Looks(), screen, theme_dir, clock=lambda: self.at, filter_text=filter_text)
 
     @property
     def lines(self) -> list[str]:

@@ -329,6 +329,8 @@ async def test_open_node_and_job_and_back() -> None:
         app.table_screen.table.put(("lab", "8812"))
         await press(pilot, app, "enter")
         assert app.kind == "job"
+        assert "UTIL" in app.text
+        await press(pilot, app, "G")
         assert "RANK" in app.text
         await press(pilot, app, "escape", "escape")
         assert app.kind == "jobs"
@@ -475,7 +477,7 @@ async def test_columns_scroll_sideways_and_stop_at_the_end() -> None:
 
 async def test_palette_and_help_come_from_the_registry() -> None:
     app = Console(looks=Looks(keymap={"pause": "f5"}))
-    async with running(app, (120, 60)) as pilot:
+    async with running(app, (120, 90)) as pilot:
         await press(pilot, app, "question_mark")
         assert "f5" in app.text
         assert ":mark-range" in app.text
@@ -489,7 +491,7 @@ async def test_palette_and_help_come_from_the_registry() -> None:
 
 @pytest.mark.parametrize("action", [action for action in ACTIONS if action.asks], ids=lambda action: action.id)
 async def test_an_action_that_needs_an_argument_asks_for_it(action: Action) -> None:
-    app = Console(looks=Looks(keymap={action.id: "f6"}))
+    app = Console(looks=Looks(keymap={action.id: "f6"}), screen=action.screens[0])
     async with running(app, (120, 40)) as pilot:
         await press(pilot, app, "f6")
         assert app.base.prompt is not None

@@ -212,7 +212,7 @@ async def test_a_time_is_found_and_from_there_it_goes_on_to_the_end(monkeypatch:
         await until(pilot, app, "▶ 2026-11-24 15:00:00 step 3600")
         for _ in range(60):
             await press(pilot, app, "pagedown")
-            if of(app).live:
+            if of(app).following.live:
                 break
         await until(pilot, app, "▶ 2026-11-24 15:06:39 step 3999")
         output.write(b"2026-11-24 15:07:00 and on\n")

@@ -15,6 +15,7 @@ from console.errors import SourceError
 from console.model import (
     Actor,
     Call,
+    Cluster,
     ClusterKind,
     Draft,
     Effect,
@@ -27,7 +28,7 @@ from console.model import (
 )
 from console.plugin import Check
 from console.store import Store
-from tests.unit.records import listing, queue
+from tests.unit.records import batch, queue
 
 NOW = 1_790_000_000.0
 
@@ -37,8 +38,10 @@ class World:
 
     kind = ClusterKind.SLURM
     requests_per_minute: float | None = None
-    node_actions = frozenset({"drain", "resume"})
-    job_actions = frozenset({"hold", "release", "cancel", "timelimit"})
+    node_actions = frozenset({"drain", "resume", "reboot", "power-down", "power-up"})
+    job_actions = frozenset(
+        {"hold", "release", "cancel", "timelimit", "priority", "move", "requeue", "suspend", "continue"}
+    )
 
     def __init__(self, cluster: str = "lab", nodes: Sequence[Node] = (), jobs: Sequence[Job] = ()) -> None:
         self.cluster = cluster
@@ -101,10 +104,19 @@ class World:
             self.nodes[name] = replace(self.nodes[name], state=NodeState.DRAINED, reason=value, reason_by="me")
         elif action == "resume":
             self.nodes[name] = replace(self.nodes[name], state=NodeState.UP, reason=None, reason_by=None)
+        elif action in ("reboot", "power-down", "power-up"):
+            pass
+        elif action == "priority":
+            self.jobs[name] = replace(self.jobs[name], priority=int(value))
+        elif action == "move":
+            self.jobs[name] = replace(self.jobs[name], queue=value)
         elif action == "timelimit":
             self.jobs[name] = replace(self.jobs[name], time_limit_s=float(value))
         else:
-            states = {"hold": JobState.HELD, "release": JobState.PENDING, "cancel": JobState.CANCELLED}
+            states = {
+                "hold": JobState.HELD, "release": JobState.PENDING, "cancel": JobState.CANCELLED,
+                "requeue": JobState.PENDING, "suspend": JobState.SUSPENDED, "continue": JobState.RUNNING,
+            }  # fmt: skip
             self.jobs[name] = replace(self.jobs[name], state=states[action])
 
     async def doctor(self) -> list[Check]:
@@ -114,11 +126,27 @@ class World:
         return None
 
 
+def worlds_of(store: Store) -> list[World]:
+    """Return a world for each cluster of a store, with the nodes and jobs that it lists."""
+    facets = [facet for view in store.nodes.values() for facet in view.facets.values()]
+    return [
+        World(
+            cluster,
+            [facet for facet in facets if facet.cluster == cluster],
+            [job for job in store.jobs.values() if job.cluster == cluster],
+        )
+        for cluster in store.clusters
+    ]
+
+
 def store_of(*worlds: World) -> Store:
     """Return a store that has listed these clusters."""
     store = Store()
     for world in worlds:
-        store.apply(listing(f"slurm:{world.cluster}/nodes", *world.nodes.values()))
+        about = Cluster(name=world.cluster, kind=world.kind)
+        store.apply(
+            batch(f"slurm:{world.cluster}/nodes", cluster=about, nodes=tuple(world.nodes.values()), complete=("nodes",))
+        )
         store.apply(queue(f"slurm:{world.cluster}/jobs", *world.jobs.values()))
     return store
 

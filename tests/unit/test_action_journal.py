@@ -10,8 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from console.actions.journal import Journal, JournalError, attempts, new_id, still_runs
-from console.model import Actor, Attempt, Call, Entry, Order, OutcomeState, Plan, Seen, Step, StepOutcome
+from console.actions.journal import Journal, JournalError, new_id
+from console.actions.reading import Watch, attempts
+from console.model import Actor, Call, Entry, Order, OutcomeState, Plan, Seen, Step, StepOutcome
 
 HERE = os.uname().nodename
 REASON = "quotes \" ' newline \n ; rm -rf / \x1b[31m ünï \udcff".encode("utf-8", "replace").decode()
@@ -172,15 +173,55 @@ def test_a_clock_that_jumps_back_changes_no_order(tmp_path: Path) -> None:
     assert list(attempts(journal.entries())) == ["first", "second"]
 
 
-def test_whether_the_console_of_an_attempt_lives() -> None:
-    def attempt(pid: int, host: str = HERE, ended: float | None = None) -> Attempt:
+def test_whether_the_console_of_an_attempt_lives(tmp_path: Path) -> None:
+    def alive(pid: int, host: str = HERE, *, ended: bool = False) -> bool:
         by = Actor(user="a", uid=1, host=host, pid=pid)
-        return Attempt(id="a", by=by, plan=plan(), reason=None, started_at=1.0, ended_at=ended)
+        entries = [Entry(kind="start", attempt="a", seq=1, at=1.0, by=by, plan=plan())]
+        entries += [Entry(kind="end", attempt="a", seq=2, at=2.0, ended="done")] * ended
+        return attempts(entries)["a"].alive
 
-    assert still_runs(attempt(os.getpid()), HERE)
-    assert still_runs(attempt(2**22 + 1), HERE) is False
-    assert still_runs(attempt(os.getpid(), host="elsewhere"), HERE) is None
-    assert still_runs(attempt(os.getpid(), ended=2.0), HERE) is None
+    assert alive(os.getpid())
+    assert not alive(2**22 + 1)
+    assert not alive(os.getpid(), host="elsewhere")
+    assert not alive(os.getpid(), ended=True)
+
+
+def test_a_watch_sees_what_others_write_through_rotation(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, rotate_bytes=2500)
+    watch = Watch(Journal(tmp_path))
+    assert watch.look() == {}
+    for entry in story("before"):
+        journal.append(entry, sync=False)
+    assert set(watch.look()) == {"before"}
+    assert watch.look() == {}
+    for number in range(20):
+        for entry in story(f"id{number:02}")[:-1]:
+            journal.append(entry, sync=False)
+        (name,) = watch.look()
+        assert name == f"id{number:02}"
+        journal.append(story(name)[-1], sync=False)
+        assert watch.look()[name].ended == "done"
+    assert len(journal.rotated()) > 3
+    late = Watch(Journal(tmp_path))
+    assert list(late.look()) == list(attempts(journal.entries()))
+    late.close()
+    watch.close()
+
+
+def test_a_watch_waits_for_a_line_to_be_whole(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    watch = Watch(journal)
+    journal.append(story()[0])
+    assert set(watch.look()) == {"a"}
+    whole = journal.path.read_bytes()
+    with journal.path.open("ab") as file:
+        file.write(b'{"kind":"out')
+    assert watch.look() == {}
+    journal.path.write_bytes(whole)  # the disk was full, and the half line was taken back
+    for entry in story()[1:]:
+        journal.append(entry)
+    assert watch.look()["a"].ended == "done"
+    watch.close()
 
 
 def test_ids_differ_and_can_be_typed() -> None:

@@ -16,8 +16,9 @@ from console.actions import blast
 from console.actions import desk as desk_module
 from console.actions.desk import ActionDesk, Result
 from console.actions.execute import Limits
-from console.actions.journal import Journal, JournalError, attempts
+from console.actions.journal import Journal, JournalError
 from console.actions.policy import Policy
+from console.actions.reading import attempts
 from console.errors import CommandFailed, Denied, SourceError, UsageError
 from console.model import Effect, Job, JobState, Node, NodeState, OutcomeState, Plan, Step
 from console.store import NodeView
@@ -289,6 +290,8 @@ async def test_read_only_has_no_actions_and_performs_none(tmp_path: Path) -> Non
 
 async def test_what_is_not_there_or_cannot_be_done_is_said(tmp_path: Path) -> None:
     world = World(nodes=fleet(1), jobs=[job("8")])
+    desk = desk_of(tmp_path, world)
+    world.job_actions = frozenset({"hold"})
     desk = desk_of(tmp_path, world)
     with pytest.raises(UsageError, match="cannot suspend"):
         desk.job_orders("suspend", [("lab", "8")])

@@ -21,9 +21,10 @@ from console.render.heat import (
     heat_line,
     level,
 )
-from console.render.job_page import job_sections, own_gpus
+from console.render.job_page import job_sections
 from console.render.lines import Section
 from console.render.node_page import node_sections
+from console.render.ranks import own_gpus
 from console.render.tables import TABLES
 from console.render.themes import STYLES
 from console.render.view import View

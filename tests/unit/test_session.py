@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 import time
@@ -13,11 +14,12 @@ from typing import Any
 import psutil
 import pytest
 
+from console.actions.journal import Journal
 from console.config import Config
 from console.discover import Found, Opening
 from console.errors import ConfigError, Denied, Unreachable, UsageError
 from console.feed.hub import ProbePace
-from console.model import Attention, ClusterKind, Records, SourceState
+from console.model import Actor, Attention, ClusterKind, Entry, Plan, Records, SourceState
 from console.plugin import API_VERSION, Detection, Settings, Site
 from console.session import Outcome, Session, World
 from console.ui.live import LiveSession
@@ -225,6 +227,24 @@ async def test_a_fault_of_the_feed_itself_is_said(tmp_path: Path, monkeypatch: p
     await until(lambda: any("LookupError in the feed" in notice for notice in live.notices), "a notice")
     await live.settle(5)
     await live.close()
+
+
+async def test_the_journal_is_watched_and_what_is_unfinished_is_said_once(tmp_path: Path) -> None:
+    live = session(tmp_path, hosts("n1"))
+    faked(live)
+    journal = Journal(tmp_path / "quarterdeck" / "journal")
+    plan = Plan(id="0101-000000-aaaa", action="drain", made_at=1.0, orders=())
+    gone = Actor(user="me", uid=1, host=os.uname().nodename, pid=2**22 + 1)
+    journal.append(Entry(kind="start", attempt=plan.id, seq=1, at=time.time(), by=gone, plan=plan))
+    await live.start()
+    try:
+        await until(lambda: plan.id in live.store.attempts, "the attempt")
+        await until(lambda: any("unfinished: drain" in notice for notice in live.notices), "the notice")
+        journal.append(Entry(kind="end", attempt=plan.id, seq=2, at=time.time(), ended="done"))
+        await until(lambda: live.store.attempts[plan.id].ended == "done", "the end")
+        assert sum("unfinished" in notice for notice in live.notices) == 1
+    finally:
+        await live.close()
 
 
 async def test_close_takes_two_seconds_at_most(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -14,13 +15,28 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from console.model import Attention, ClusterKind, Job, JobState, Link, MountState, Node, NodeState, Records
+from console.model import (
+    Attention,
+    ClusterKind,
+    Job,
+    JobState,
+    Link,
+    MountState,
+    Node,
+    NodeState,
+    Order,
+    Plan,
+    Records,
+)
 from console.nodeset import expand
+from console.store import Store
 from console.transport.base import Transport
 from plugins.simulated import SimulatedSettings, plugin
 from plugins.simulated.backend import CATCH_UP_TICKS, SimulatedBackend
 from plugins.simulated.state import FaultKind
 from plugins.simulated.world import World
+from tests.unit.acting_world import desk_of
+from tests.unit.records import batch
 
 EPOCH = 1_790_000_000.0
 HOLDING = (JobState.RUNNING, JobState.COMPLETING)
@@ -537,3 +553,36 @@ async def test_names_are_as_varied_as_real_ones() -> None:
 def test_settings_that_cannot_work_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert(wrong, SimulatedSettings)
+
+
+async def test_what_is_done_to_it_becomes_so(tmp_path: Path) -> None:
+    now = [1000.0]
+    backend = SimulatedBackend("sim", World(16, 8, 200, 3, 1.0), lambda: now[0])
+    store = Store()
+    for records in (await backend.inventory(), await backend.jobs()):
+        store.apply(batch("simulated:sim/nodes", **{name: getattr(records, name) for name in ("nodes", "jobs")}))
+    desk = desk_of(tmp_path, backend, store=store)  # type: ignore[arg-type]
+    running = next(job for job in store.jobs.values() if job.state is JobState.RUNNING)
+    waiting = next(job for job in store.jobs.values() if job.state is JobState.PENDING and not job.array)
+
+    async def done(orders: tuple[Order, ...]) -> Plan:
+        plan = await desk.plan(orders)
+        result = await desk.carry_out(plan, desk.execution(plan))
+        assert result.verified, result.unmet
+        return plan
+
+    view = store.nodes[running.node_names[0]]
+    drained = await done(desk.node_orders("drain", [view], reason="INC-1"))
+    assert running.id in {one.job for one in drained.interrupts}
+    (record,) = await backend.look_nodes([view.key])
+    assert (record.state, record.reason, record.reason_by) == (NodeState.DRAINING, "INC-1", "me")
+    await done((await desk.undo_plan((await desk.attempts())[drained.id])).orders)
+    await done(desk.job_orders("hold", [("sim", waiting.id)]))
+    await done(desk.job_orders("release", [("sim", waiting.id)]))
+    await done(desk.job_orders("timelimit", [("sim", waiting.id)], value="2h"))
+    await done(desk.job_orders("cancel", [("sim", waiting.id)]))
+    plan = await done(desk.job_orders("cancel", [("sim", running.id)]))
+    assert plan.confirm == running.id
+    now[0] += 30
+    (ended,) = await backend.look_jobs([running.id])
+    assert ended.state is JobState.CANCELLED

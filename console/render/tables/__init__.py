@@ -24,7 +24,7 @@ from console.render.tables.base import Column, Placed, RowId, Table, Value, layo
 class _Tables(Mapping[str, Table[Any]]):
     """The tables by name; the module of each is loaded when it is first asked for: the first paint needs one."""
 
-    _names = ("fleet", "jobs", "network", "storage", "sources")
+    _names = ("fleet", "jobs", "network", "storage", "journal", "sources")
 
     def __getitem__(self, name: str) -> Table[Any]:
         if name not in self._names:

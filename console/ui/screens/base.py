@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, cast
 
 from textual.app import ComposeResult
@@ -11,7 +11,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.worker import Worker
 
-from console.model import Attention
+from console.model import Attempt, Attention
 from console.render.tables import RowId
 from console.ui.bars import HeaderBar, StatusBar
 from console.ui.canvas import Canvas
@@ -49,6 +49,8 @@ class BaseScreen(Screen[None]):
         self.status = StatusBar(self.kind)
         self.prompt: Prompt | None = None
         """The open line of input."""
+        self._answered: Callable[[str], None] | None = None
+        """Who waits for what is entered into it; None: the screen."""
 
     def compose(self) -> ComposeResult:
         """Stack header, body and status line."""
@@ -87,15 +89,15 @@ class BaseScreen(Screen[None]):
             event.prevent_default()
             self.console_app.perform(action.id)
 
-    def ask(self, prompt: Prompt) -> None:
-        """Open a line of input above the status line."""
+    def ask(self, prompt: Prompt, answered: Callable[[str], None] | None = None) -> None:
+        """Open a line of input above the status line; what is entered goes to `answered`, else to `entered`."""
         if self.prompt is None:
-            self.prompt = prompt
+            self.prompt, self._answered = prompt, answered
             self.mount(prompt, before=self.status)
 
     def close_prompt(self) -> None:
         """Close the line of input."""
-        prompt, self.prompt = self.prompt, None
+        prompt, self.prompt, self._answered = self.prompt, None, None
         if prompt is not None:
             self.set_focus(None)
             prompt.remove()
@@ -104,7 +106,12 @@ class BaseScreen(Screen[None]):
 
     def on_prompt_entered(self, event: Prompt.Entered) -> None:
         """Take what was entered."""
-        self.entered(event.sign, event.text)
+        if self._answered is None:
+            self.entered(event.sign, event.text)
+            return
+        answered = self._answered
+        self.close_prompt()
+        answered(event.text)
 
     def entered(self, sign: str, text: str) -> None:
         """Carry out a command."""
@@ -158,6 +165,23 @@ class BaseScreen(Screen[None]):
     def job(self) -> tuple[str, str] | None:
         """Return (cluster, id) of the job that this is about, or that is under the cursor."""
         return None
+
+    def meant_nodes(self) -> Sequence[str]:
+        """Return the keys of the nodes that an action would be about: marked, else under the cursor."""
+        return ()
+
+    def meant_jobs(self) -> Sequence[tuple[str, str]]:
+        """Return the jobs that an action would be about: marked, else under the cursor."""
+        job = self.job()
+        return () if job is None else (job,)
+
+    def meant_attempt(self) -> Attempt | None:
+        """Return the attempt of the journal that this is about, or that is under the cursor."""
+        return None
+
+    def unavailable(self) -> Collection[str]:
+        """Return the actions that mean nothing here at the moment: the footer does not offer them."""
+        return () if self.meant_attempt() is not None else ("undo",)
 
     def attention(self) -> Attention:
         """Return what is on screen, marked and selected."""

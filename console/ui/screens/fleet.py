@@ -124,5 +124,4 @@ class FleetScreen(ListScreen):
         """Return the nodes on screen."""
         if not self.mapped:
             return super().attention()
-        shown = tuple(self.heat.visible_nodes())
-        return Attention(visible=shown, marked=self.marked_nodes(), selected=self.selected_node())
+        return self.meaning.attention(self.cursor_id(), self.heat.visible_nodes())

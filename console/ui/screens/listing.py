@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 from textual.widget import Widget
 
 from console.errors import UsageError
-from console.model import Attention
+from console.model import Attempt, Attention
 from console.render.cells import Cell, Run, fit
 from console.render.header import old_words
 from console.render.tables import TABLES, Column, RowId
-from console.text import clean
 from console.ui.model import RowModel
 from console.ui.panes import LinesPane, Row, Rule
 from console.ui.screens.base import BaseScreen
 from console.ui.screens.handlers import Arranging, Filtering, Marking, Motions, Pane
+from console.ui.screens.meaning import TableMeaning
 from console.ui.table import RecordTable
 
 if TYPE_CHECKING:
@@ -130,8 +130,12 @@ class ListScreen(BaseScreen):
         if self.filter_error is not None:
             return ((self.filter_error.in_one_line, "bad"), (f"{back} clears the filter", "muted"))
         if self.filter_text and self.model.total:
+            from console.render.plain import NO_OWNERS, nobody_owns
+
+            unowned = self.kind == "jobs" and "user" in self.filter_text and nobody_owns(store)
             return (
                 (f"no {self.model.table.noun} matches {self.filter_text}", "warn"),
+                *(((NO_OWNERS, "info"),) if unowned else ()),
                 (f"{back} clears the filter", "muted"),
             )
         lines: list[Run] = []
@@ -334,27 +338,30 @@ class ListScreen(BaseScreen):
 
     # ---- what others ask
 
+    @property
+    def meaning(self) -> TableMeaning:
+        """What cursor and marks are about."""
+        return TableMeaning(self.kind, self.table, self.model.view.store)
+
     def target(self) -> tuple[str, RowId] | None:
         """Return the page of the row under the cursor."""
-        row_id = self.cursor_id()
-        if row_id is None:
-            return None
-        match self.kind:
-            case "fleet":
-                return "node", row_id
-            case "jobs":
-                return "job", row_id
-            case "network" | "storage":
-                return "node", row_id[0]
-        status = self.model.view.store.sources.get(str(row_id))
-        if status is None or status.node is None:
-            return None
-        return "node", self.model.view.store.key(status.cluster, status.node)
+        return self.meaning.page(self.cursor_id())
 
     def job(self) -> tuple[str, str] | None:
         """Return the job under the cursor, in the table of jobs."""
-        row_id = self.cursor_id()
-        return (row_id[0], row_id[1]) if self.kind == "jobs" and row_id is not None else None
+        return self.meaning.job(self.cursor_id())
+
+    def meant_nodes(self) -> Sequence[str]:
+        """Return the nodes of the marked rows, else of the one under the cursor."""
+        return self.meaning.nodes()
+
+    def meant_jobs(self) -> Sequence[tuple[str, str]]:
+        """Return the marked jobs, else the one under the cursor."""
+        return self.meaning.jobs()
+
+    def meant_attempt(self) -> Attempt | None:
+        """Return the attempt under the cursor, in the journal."""
+        return self.meaning.attempt(self.cursor_id())
 
     def picture(self) -> Iterator[str]:
         """Yield all rows that the filter shows, with the columns on screen."""
@@ -368,36 +375,8 @@ class ListScreen(BaseScreen):
 
     def clip(self) -> str:
         """Return the names of the marked rows, else of the one under the cursor, one a line."""
-        ids = self.table.chosen_ids() if self.table.marks else [self.cursor_id()]
-        return "\n".join(name for row_id in ids if row_id is not None and (name := clean(self.name_of(row_id))))
-
-    def name_of(self, row_id: RowId) -> str:
-        """Return what a row is called, for the clipboard."""
-        if isinstance(row_id, str):
-            return row_id
-        return row_id[1] if self.kind == "jobs" else " ".join((row_id[0], row_id[-1]))
-
-    def selected_node(self) -> str | None:
-        """Return the node that the cursor is about."""
-        target = self.target()
-        return str(target[1]) if target is not None and target[0] == "node" else None
-
-    def marked_nodes(self) -> tuple[str, ...]:
-        """Return the nodes that are marked."""
-        if self.kind in ("jobs", "sources"):
-            return ()
-        return tuple(sorted({row_id if isinstance(row_id, str) else row_id[0] for row_id in self.table.marks}))
+        return self.meaning.clip(self.cursor_id())
 
     def attention(self) -> Attention:
         """Return the nodes of the rows on screen; of a job, those it runs on."""
-        ids = self.table.visible_ids()
-        store = self.model.view.store
-        if self.kind == "jobs":
-            row_id = self.cursor_id()
-            job = None if row_id is None else store.jobs.get((row_id[0], row_id[1]))
-            names = () if job is None else tuple(store.key(job.cluster, name) for name in job.node_names[:256])
-            return Attention(visible=names)
-        if self.kind == "sources":
-            return Attention(selected=self.selected_node())
-        shown = dict.fromkeys(row_id if isinstance(row_id, str) else row_id[0] for row_id in ids)
-        return Attention(visible=tuple(shown), marked=self.marked_nodes(), selected=self.selected_node())
+        return self.meaning.attention(self.cursor_id(), self.table.visible_ids())

@@ -11,15 +11,15 @@ from textual.widget import Widget
 from console.errors import QuarterdeckError
 from console.logs import ranks
 from console.logs.merged import MergedLog, open_merged
-from console.model import LogChunk, LogStream
+from console.model import LogStream
 from console.render import units
 from console.render.cells import Cell
-from console.render.log import is_binary
-from console.render.training import Training, training_line
+from console.render.training import training_line
 from console.ui.live import LogReader
 from console.ui.logpane import LogPane
 from console.ui.panes import Rule
 from console.ui.screens.base import BaseScreen
+from console.ui.screens.following import Following
 from console.ui.screens.handlers import Motions
 from console.ui.screens.logkeys import Reading
 from console.ui.screens.logplaces import Places
@@ -38,9 +38,7 @@ class LogScreen(BaseScreen):
         self.rule = Rule()
         self.history: list[str] = []
         self.times: list[str] = []
-        self._training = Training()
-        self._speaker: int | None = None
-        """The rank whose lines tell of the training where several are read; None: all do."""
+        self.following = Following(self.pane, self.tick, lambda text: self.console_app.say(text, "warn"))
         self._key = key
         self._streams: tuple[LogStream, ...] = ()
         self._chosen = 0
@@ -50,8 +48,6 @@ class LogScreen(BaseScreen):
         self._picked: tuple[LogStream, ...] = ()
         """Those that were chosen from the list to be read together."""
         self.reader: LogReader | None = None
-        self.live = True
-        self.state = Cell("asking ...", "muted")
         self.places = Places(self)
         self.handlers = (Reading(self), Motions(self))
 
@@ -81,43 +77,23 @@ class LogScreen(BaseScreen):
             await work
         except QuarterdeckError as error:
             if group == "log":
-                self.say(Cell(error.what, "bad"))
+                self.following.say(Cell(error.what, "bad"))
             self.console_app.say(f"{error}. {error.hint}" if error.hint else str(error), "bad")
-
-    def say(self, state: Cell) -> None:
-        """Say how the reading is going."""
-        self.state = state
-        self.tick()
 
     async def follow(self) -> None:
         """Show the end of the chosen output, and what follows as it is written."""
-        pane = self.pane
         if not self._streams:
             self._streams = await self.console_app.session.desk.log_streams(self._key)
         if not self._streams:
-            self.say(Cell("nothing is written yet", "muted"))
+            self.following.say(Cell("nothing is written yet", "muted"))
             return
         old, self.reader = self.reader, None
         if old is not None:
             await old.close()
         reader = self.reader = await self._opened()
-        chunk = await reader.tail(TAIL_BYTES)
-        pane.buffer.restart(chunk, ranks.MERGED if isinstance(reader, MergedLog) else None)
-        pane.go(pane.count)
-        self._learn(0, anew=True)
         if isinstance(reader, MergedLog):
             self._say_what_is_missing(reader)
-        if is_binary(chunk.data):
-            self.console_app.say("this is no text: what can be shown of it is shown", "warn")
-        await self.go_along(reader, chunk)
-
-    async def go_along(self, reader: LogReader, chunk: LogChunk) -> None:
-        """Show what follows a piece as it is written."""
-        self.live = True
-        self.say(Cell("live", "ok"))
-        async for piece in reader.follow(chunk):
-            self._take(piece)
-        self.say(Cell("ended", "muted"))
+        await self.following.from_end(reader, TAIL_BYTES)
 
     async def _opened(self) -> LogReader:
         desk = self.console_app.session.desk
@@ -137,33 +113,6 @@ class LogScreen(BaseScreen):
             words.append(f"{reader.left_out} more are not read: `ranks 64-127` reads others")
         if words:
             self.console_app.say("; ".join(words[:4]), "warn")
-
-    def _take(self, piece: LogChunk) -> None:
-        pane = self.pane
-        at_end = pane.at_end
-        if piece.anew:
-            pane.buffer.restart(piece)
-            self._learn(0, anew=True)
-            self.console_app.say("the output begins anew", "warn")
-        else:
-            before = len(pane.buffer.lines)
-            dropped = pane.buffer.append(piece)
-            pane.grown(-dropped)
-            self._learn(max(before - dropped, 0))
-        if at_end or piece.anew:
-            pane.go(pane.count)
-        self.tick()
-
-    def _learn(self, first: int, *, anew: bool = False) -> None:
-        """Take what the lines from `first` on say of the training; of several ranks the lowest speaks for all."""
-        buffer = self.pane.buffer
-        if anew:
-            self._training = Training()
-            self._speaker = next(iter(buffer.ranks()), None)
-        for at in range(first, len(buffer.lines)):
-            shown = buffer.shown(at)
-            if shown.rank is None or self._speaker is None or shown.rank == self._speaker:
-                self._training.take(shown.text)
 
     # ---- which output
 
@@ -243,10 +192,10 @@ class LogScreen(BaseScreen):
         size = f"  {units.size(buffer.end)}B" if buffer.end and self._together is None else ""
         self.header.place = (
             Cell(f"{'/'.join(self._key)}  ", "title"),
-            self.state,
+            self.following.state,
             Cell(f"  {self._which()}{size}", "muted"),
         )
-        self.rule.title = training_line(self.console_app.view, self._training, self.size.width)
+        self.rule.title = training_line(self.console_app.view, self.following.training, self.size.width)
         self.rule.display = bool(self.rule.title)
         self.rule.sync()
         super().show()

@@ -40,7 +40,7 @@ class Places:
         """Move down; at the last line that is loaded, load what stands after it."""
         self._screen.pane.move(by)
         screen = self._screen
-        if screen.pane.at_end and not screen.live and screen.reader is not None and screen.reader.seekable:
+        if screen.pane.at_end and not screen.following.live and screen.reader is not None and screen.reader.seekable:
             screen.work(self._later(), "later part")
 
     def _has_more(self) -> bool:
@@ -66,18 +66,18 @@ class Places:
         if reader is None:
             return
         piece = await reader.read(buffer.end, EARLIER_BYTES)
-        if reader is not self._screen.reader or self._screen.live:
+        if reader is not self._screen.reader or self._screen.following.live:
             return
         if piece.data:
             self._screen.pane.grown(-buffer.append(piece))
             self._screen.tick()
         else:
-            self._screen.work(self._screen.go_along(reader, LogChunk(data=b"", start=buffer.end)), "log")
+            self._screen.work(self._screen.following.go_along(reader, LogChunk(data=b"", start=buffer.end)), "log")
 
     def go_to_end(self) -> None:
         """Go to the last line; after something was found far back, read the end anew."""
         self._screen.pane.go(self._screen.pane.count)
-        if self._screen.state.text != "live":
+        if self._screen.following.state.text != "live":
             self._screen.work(self._screen.follow(), "log")
 
     def search(self, words: str, by: int) -> None:
@@ -130,13 +130,13 @@ class Places:
         piece = await reader.read(begin, 2 * EARLIER_BYTES)
         if reader is not self._screen.reader:
             return
-        self._screen.live = False
+        self._screen.following.live = False
         self._screen.pane.buffer.restart(piece)
         self._screen.pane.go(self._screen.pane.buffer.at(offset))
         self._screen.console_app.say(
             f"{why}; {self._screen.console_app.key_for('bottom')} goes back to the end", "info"
         )
-        self._screen.say(Cell("not live", "warn"))
+        self._screen.following.say(Cell("not live", "warn"))
 
     def go_to_time(self, moment: stamps.Moment) -> None:
         """Go to the first line at or after a moment."""
@@ -157,11 +157,11 @@ class Places:
             chunk, whole = await from_moment(reader, moment, SINCE_BYTES)
             pane.buffer.restart(chunk, ranks.MERGED if isinstance(reader, MergedLog) else None)
             pane.go(0)
-            self._screen.live = whole
+            self._screen.following.live = whole
             if whole:
-                self._screen.work(self._screen.go_along(reader, chunk), "log")
+                self._screen.work(self._screen.following.go_along(reader, chunk), "log")
             else:
-                self._screen.say(Cell("not live", "warn"))
+                self._screen.following.say(Cell("not live", "warn"))
         else:
             line = pane.buffer.time(moment)
             if line is None:

@@ -1,4 +1,4 @@
-"""The pages of one node and of one job."""
+"""Pages of sections: what is known of one thing, drawn anew as it changes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from console.model import Attention
 from console.render.cells import Cell
-from console.render.job_page import job_sections
 from console.render.lines import Section
 from console.render.node_page import node_sections
 from console.render.tables import RowId
@@ -63,27 +62,10 @@ class NodeScreen(PageScreen):
         """Return what is known of the node."""
         return node_sections(self.console_app.view, str(self.row_id), width)
 
+    def meant_nodes(self) -> Sequence[str]:
+        """Return the node."""
+        return (str(self.row_id),)
+
     def attention(self) -> Attention:
         """The node is looked at."""
         return Attention(visible=(str(self.row_id),), selected=str(self.row_id))
-
-
-class JobScreen(PageScreen):
-    """Everything about one job, rank by rank."""
-
-    kind = "job"
-
-    def job(self) -> tuple[str, str]:
-        """Return the job that it is about."""
-        return self.row_id[0], self.row_id[1]
-
-    def sections(self, width: int) -> Sequence[Section]:
-        """Return what is known of the job."""
-        return job_sections(self.console_app.view, (self.row_id[0], self.row_id[1]), width)
-
-    def attention(self) -> Attention:
-        """Its nodes are looked at."""
-        store = self.console_app.view.store
-        job = store.jobs.get((self.row_id[0], self.row_id[1]))
-        names = () if job is None else job.node_names
-        return Attention(visible=tuple(store.key(job.cluster, name) for name in names) if job is not None else ())
