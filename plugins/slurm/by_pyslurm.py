@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import msgspec
 
-from console.errors import BadAnswer, ConnectionLost, Denied, SourceError, TimedOut, Unsupported
+from console.errors import BadAnswer, ConnectionLost, Denied, SourceError, TimedOut
 from console.text import clean
 from console.transport.base import Channel
 from plugins.slurm import commands, failures, parse, rest, rest_wire, times
@@ -162,9 +162,11 @@ class ByPyslurm:
             hello = self._decoded(await channel.read_line(START_S), _LAST)
         except TimedOut:
             what = f"pyslurm did not start within {START_S:g} s"
-            raise Unsupported(what, self.where, failures.CONF_HINT) from None
+            raise SourceError(what, self.where, failures.CONF_HINT) from None
         except ConnectionLost as error:
-            raise Unsupported(f"pyslurm does not work here: {error.what}", self.where, _HINT) from None
+            raise SourceError(f"pyslurm does not work here: {error.what}", self.where, _HINT) from None
+        if hello.error:
+            raise SourceError(f"pyslurm does not work here: {clean(hello.error, limit=200)}", self.where, _HINT)
         self.version = clean(hello.pyslurm, limit=64)
         return channel
 

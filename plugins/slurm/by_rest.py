@@ -32,6 +32,7 @@ LIMIT_BYTES = 1 << 30
 _JOBS_COST = 1
 """REQUEST_JOB_INFO, by sdiag."""
 _TOKEN_HINT = "rest_token names where a token lies; scontrol token gives one, for as long as its lifespan says"
+_SOCKET_HINT = "on a socket it lets in its own user and root: let it run as you, or listen on a port for tokens"
 
 E = TypeVar("E", bound=Envelope)
 W = TypeVar("W")
@@ -50,9 +51,9 @@ class ByRest:
         self._now = site.now
         self._asked = AskedToken(client, site.now) if settings.rest_token == ASKED else None
         token: Token | None = self._asked or _token(settings, site.environ)
-        self._has_token = token is not None
+        self._has_socket = http.socket_path(url) is not None
         self._timeout_s = settings.timeout_s
-        place = http.address(http.checked_url(url)) if http.socket_path(url) is None else ("localhost", 0)
+        place = http.address(http.checked_url(url)) if not self._has_socket else ("localhost", 0)
         self._http = HttpClient(
             url,
             timeout_s=settings.timeout_s,
@@ -198,29 +199,34 @@ class ByRest:
         """Return an answer that tells of no error. Raises SourceError."""
         answer = rest_wire.decode(body, kind, self.where)
         if answer.errors:
-            raise self._meaning(rest_wire.words(answer.errors))
+            raise HttpFailure("answered with errors", self.where, words=rest_wire.words(answer.errors))
         return answer
 
     def _truth(self, error: SourceError) -> SourceError:
         """Return what a failure means here."""
         if isinstance(error, HttpFailure):
-            error = self._meaning(error.words)
-        if isinstance(error, NotThere):
-            # Another slurmrestd may have come in its place.
+            return self._meaning(error.words)
+        if isinstance(error, Denied) and error.where == self.where:
+            return self._refused(error.what)
+        if isinstance(error, Unsupported):
+            # Whoever asks for this way wants to know that it does not work; another slurmrestd may come in its place.
             self.version = None
-        if isinstance(error, Denied) and self._has_token:
-            if self._asked is not None:
-                self._asked.refused()
-            return Denied(error.what, error.where or self.where, _TOKEN_HINT)
+            return SourceError(error.what, error.where, error.hint or "qd doctor looks at every way")
         return error
 
     def _meaning(self, words: str) -> SourceError:
-        known = failures.told("slurmrestd", words, self.where)
-        if known is not None:
-            return known
         if "Unspecified error" in words:  # all that Slurm 22.05 has to say of a slurmctld that does not answer
             return Unreachable(f"slurmrestd has no answer of slurmctld: {words}", self.where, failures.DOWN_HINT)
-        return BadAnswer(f"slurmrestd says: {words}", self.where, "look into its log on its host")
+        known = failures.told("slurmrestd", words, self.where)
+        if isinstance(known, Denied) and "authentication" in words:
+            return self._refused(words)
+        return known or BadAnswer(f"slurmrestd says: {words}", self.where, "look into its log on its host")
+
+    def _refused(self, what: str) -> Denied:
+        """Return that we are not let in, and how to be."""
+        if self._asked is not None:
+            self._asked.refused()
+        return Denied(what, self.where, _SOCKET_HINT if self._has_socket else _TOKEN_HINT)
 
 
 def _token(settings: SlurmSettings, environ: Mapping[str, str]) -> Token | None:

@@ -302,12 +302,16 @@ def main() -> None:
     # Whatever libslurm prints by itself must not stand among the answers.
     out = os.fdopen(os.dup(1), "w", encoding="utf-8", errors="replace")
     os.dup2(2, 1)
-    import pyslurm  # type: ignore[import-not-found]
 
     def say(thing: Any) -> None:
         out.write(json.dumps(thing) + "\n")
         out.flush()
 
+    try:
+        import pyslurm  # type: ignore[import-not-found]
+    except Exception as error:  # not installed, or for another release; libslurm may also just end the process
+        say({"error": str(error) or repr(error), "end": 1})
+        return
     say({"pyslurm": str(getattr(pyslurm, "__version__", "")), "end": 1})
     for line in sys.stdin:
         try:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from console.errors import ConnectionLost, Denied, SourceError, Unreachable, Unsupported
+from console.errors import ConnectionLost, Denied, SourceError, Unreachable
 from console.model import Job, JobState, Node, NodeState, Queue, Records, Reservation
 from console.plugin import CheckState
 from plugins.slurm import by_rest
@@ -369,7 +369,9 @@ async def test_tokens(broken: SlurmCluster, tmp_path: Path) -> None:
     async with opened(broken, plain, SLURM_JWT=token(600)) as backend:
         assert (await backend.jobs()).complete == ("jobs",)
     async with opened(broken, plain) as backend:
-        assert "401" in str(await failing(backend, Denied))
+        error = await failing(backend, Denied)
+        assert "401" in str(error)
+        assert "rest_token" in error.hint
     async with opened(broken, SlurmSettings(way=WayName.REST, rest=rest, rest_token="scontrol")) as backend:
         assert (await backend.jobs()).complete == ("jobs",)
         way = backend._choice.taken
@@ -409,7 +411,7 @@ async def test_a_slurm_that_does_not_fit_pyslurm_is_said(own: SlurmCluster) -> N
 
 async def test_a_python_without_pyslurm_is_said(own: SlurmCluster) -> None:
     async with opened(own, SlurmSettings(way=WayName.PYSLURM)) as backend:
-        assert "No module named 'pyslurm'" in str(await failing(backend, Unsupported))
+        assert "No module named 'pyslurm'" in str(await failing(backend, SourceError))
 
 
 def _child(backend: SlurmBackend) -> int:

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from console.errors import BadAnswer, ConnectionLost, Denied, SourceError, TimedOut, Unreachable, Unsupported
+from console.errors import BadAnswer, ConnectionLost, Denied, SourceError, TimedOut, Unreachable
+from console.model import SourceState
 from console.plugin import CheckState
 from console.transport.local import LocalTransport
 from plugins.slurm import by_pyslurm, pyslurm_child
@@ -160,9 +161,10 @@ async def test_a_pyslurm_that_does_not_start_is_of_no_use_here(
 ) -> None:
     monkeypatch.setattr(by_pyslurm, "START_S", 0.5)
     way = child(what)
-    with pytest.raises(Unsupported, match=words) as caught:
+    with pytest.raises(SourceError, match=words) as caught:
         await jobs(way)
     assert caught.value.hint
+    assert caught.value.state is SourceState.ERROR, "loud: who asks for this way wants to know"
     monkeypatch.setattr(by_pyslurm, "START_S", 20.0)
     assert len(await jobs(child(""))) == 1, "it is started anew"
 

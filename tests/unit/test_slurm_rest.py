@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from console.errors import BadAnswer, ConfigError, ConnectionLost, Denied, SourceError, Unreachable, Unsupported
-from console.model import ArrayPart, JobState, NodeState
+from console.model import ArrayPart, JobState, NodeState, SourceState
 from console.plugin import CheckState
 from console.transport.base import Completed
 from plugins.slurm import parse, rest, rest_wire
@@ -229,7 +229,7 @@ async def test_the_version_is_found_by_asking_once_and_again_after_an_upgrade() 
         server.answers.clear()
         server.answers.update(service("v0.0.45"))
         it._listed.clear()
-        with pytest.raises(Unsupported):
+        with pytest.raises(SourceError, match="no such thing"):
             await it.jobs()
         assert (await it.jobs()).detail == jobs.detail.replace(VERSION, "v0.0.45") if jobs.detail else False
         await it.close()
@@ -259,6 +259,7 @@ FAULTS: list[tuple[Answer, type[SourceError], str]] = [
     (answer(body("ctld-down"), 502), Unreachable, "Unable to contact slurm controller"),
     (errors(("", "Zero Bytes were transmitted or received"), status=200), ConnectionLost, "slurmctld"),
     (errors(("Failure to query jobs", "Protocol authentication error"), status=511), Denied, "authentication"),
+    (errors(("Unable to query jobs", "Access/permission denied")), Denied, "does not show this"),
     (errors(("Failed while looking for jobs", "Unspecified error")), Unreachable, "slurmctld"),
     (errors(("no", "luck\x1b[31m")), BadAnswer, "no: luck"),
     (answer(b"Authentication failure", 401, "text/plain"), Denied, "401"),
@@ -298,8 +299,9 @@ async def test_an_answer_that_is_far_too_long_is_given_up(monkeypatch: pytest.Mo
 async def test_no_slurmrestd_that_is_known() -> None:
     async with serving({}) as server:
         it = backend(server)
-        with pytest.raises(Unsupported, match=r"v0\.0\.38 to v0\.0\.45"):
+        with pytest.raises(SourceError, match=r"v0\.0\.38 to v0\.0\.45") as caught:
             await it.inventory()
+        assert caught.value.state is SourceState.ERROR, "loud: who asks for this way wants to know"
         assert len(set(server.paths())) == 8
         await it.close()
 
@@ -333,7 +335,7 @@ async def test_a_token_goes_into_its_header_and_nowhere_else(tmp_path: Path) -> 
         it._listed.clear()
         with pytest.raises(Denied) as caught:
             await it.jobs()
-        assert "rest_token" in caught.value.hint
+        assert str(place) in str(caught.value)
         await it.close()
 
 
