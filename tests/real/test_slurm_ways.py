@@ -16,12 +16,16 @@ import pytest
 from console.errors import ConnectionLost, Denied, SourceError, Unreachable
 from console.model import Job, JobState, Node, NodeState, Queue, Records, Reservation
 from console.plugin import CheckState
+from console.session import World
+from console.transport.pool import TransportPool
 from plugins.slurm import by_rest
 from plugins.slurm.backend import SlurmBackend
 from plugins.slurm.by_pyslurm import ByPyslurm
 from plugins.slurm.settings import SlurmSettings, WayName
 from tests.needs import need
 from tests.real import slurm_newer
+from tests.real.fleet import SshFleet
+from tests.real.fleet import missing as ssh_missing
 from tests.real.slurm_cluster import SlurmCluster, missing_accounting, wait_until
 from tests.real.slurm_cluster import missing as slurm_missing
 from tests.real.test_slurm import Site
@@ -420,3 +424,33 @@ def _child(backend: SlurmBackend) -> int:
     assert isinstance(way, ByPyslurm)
     channel: Any = way._channel
     return int(channel.transport.get_pid())
+
+
+@pytest.mark.slow
+async def test_both_work_through_a_login_node(broken: SlurmCluster, tmp_path: Path) -> None:
+    need(ssh_missing())
+    broken.submit("--gres=gpu:1", "-J", ODD)
+    url = broken.start_rest(jwt=True)
+    common: dict[str, Any] = {"via": "ssh://login1", "slurm_conf": str(broken.conf), "bin": f"{broken.prefix}/bin"}
+    settings = [
+        SlurmSettings(**common),
+        SlurmSettings(**common, way=WayName.REST, rest=url, rest_token="scontrol"),
+        SlurmSettings(**common, way=WayName.PYSLURM, pyslurm=pyslurm(broken)),
+    ]
+    with SshFleet(1, tmp_path, prefix="login") as fleet:
+        for _ in range(20):
+            told = []
+            for each in (*settings, settings[0]):
+                pool = TransportPool(fleet.ssh_config)
+                backend = SlurmBackend(each, World(pool, {}, "lab"))
+                try:
+                    told.append(await everything(backend))
+                finally:
+                    await backend.close()
+                    await pool.close()
+            if tables(told[0]) == tables(told[3]):
+                break
+    assert differences(told[0], told[1], WayName.REST) == []
+    assert differences(told[0], told[2], WayName.PYSLURM) == []
+    assert "through login1" in (told[1][0].detail or "")
+    assert {node.address for node in told[2][0].nodes} == {"ssh:login1"}
