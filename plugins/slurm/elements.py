@@ -15,7 +15,9 @@ import msgspec
 from plugins.slurm.rest_wire import clean_json, not_known
 
 T = TypeVar("T")
-_FIRST = rb'\{\s*"(?:[^"\\]|\\.)*"\s*:'
+_FIRST = rb'\{\s*("(?:[^"\\]|\\.)*")\s*:'
+_HEAD_BYTES = 1 << 20
+"""Within so much the list begins."""
 _ENDS = re.compile(rb"\}\s*\]")
 
 
@@ -42,10 +44,11 @@ class Elements(Generic[T]):
         self._rest += piece
         if self._between is None:
             found = self._open.search(self._rest)
+            if found is None and len(self._rest) > _HEAD_BYTES:
+                raise not_known(msgspec.DecodeError(), self._rest, self._where)
             if found is None or found[1] == b"]":
                 return
-            first = re.sub(rb"\s+", b"", found[1]).removeprefix(b"{").removesuffix(b":")
-            self._between = re.compile(rb"\}\s*,\s*(?=\{\s*" + re.escape(first) + rb"\s*:)")
+            self._between = re.compile(rb"\}\s*,\s*(?=\{\s*" + re.escape(found[2]) + rb"\s*:)")
             self._head, self._rest = self._rest[: found.end()], self._rest[found.end() :]
         start = 0
         at = self._seen

@@ -59,7 +59,8 @@ def missing() -> str | None:
 def pyslurm() -> str | None:
     """Return the Python that has pyslurm; None where there is none."""
     places = [Path(_PYSLURM)] if _PYSLURM else sorted(_CACHE.glob("pyslurm-*"), reverse=True)
-    return next((str(place / "bin/python") for place in places if (place / "bin/python").exists()), None)
+    whole = (place for place in places if any(place.glob("lib/python*/site-packages/pyslurm/__init__.py")))
+    return next((str(place / "bin/python") for place in whole), None)
 
 
 def cluster(base: Path, nodes: int = 4, *, accounting: bool = False) -> SlurmCluster:

@@ -187,6 +187,7 @@ def test_objects_are_found_however_they_come(
         b'{"things": [{"a": "x", "n": 1}, {"a": "y", "n"',
         b'{"things": [{"a": "x", "n": 1}, {"a": "y", "n": "many"}]}',
         b'{"things": [{"a": "x", "n": "many"}, {"a": "y", "n": 1}]}',
+        b'{"meta": "' + b"x" * (3 << 20),
     ],
 )
 def test_an_answer_that_is_cut_or_of_another_form_is_refused(text: bytes) -> None:
