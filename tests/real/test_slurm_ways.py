@@ -385,14 +385,18 @@ async def test_tokens(broken: SlurmCluster, tmp_path: Path) -> None:
 
 
 async def test_a_pyslurm_that_is_killed_or_stuck_costs_one_answer(broken: SlurmCluster) -> None:
-    settings = SlurmSettings(way=WayName.PYSLURM, pyslurm=pyslurm(broken), timeout_s=1.0)
+    settings = SlurmSettings(way=WayName.PYSLURM, pyslurm=pyslurm(broken))
     async with opened(broken, settings) as backend:
         await backend.jobs()
         for how, kind in ((signal.SIGSEGV, ConnectionLost), (signal.SIGSTOP, Unreachable)):
+            way = backend._choice.taken
+            assert isinstance(way, ByPyslurm)
             os.kill(_child(backend), how)
+            way._timeout_s = 1.0
             await asyncio.sleep(0.1)
             backend._pulse = None
             assert "pyslurm" in str(await failing(backend, kind))
+            way._timeout_s = 20.0
             assert (await backend.jobs()).requests, "a new process answers"
 
 

@@ -92,12 +92,13 @@ async def child(tmp_path: Path) -> AsyncIterator[Callable[[str], ByPyslurm]]:
     python.write_text(f'#!/bin/sh\nPYTHONPATH={tmp_path} exec {sys.executable} "$@"\n')
     python.chmod(0o755)
     site = Here()
-    backend = SlurmBackend(SlurmSettings(way=WayName.PYSLURM, pyslurm=str(python), timeout_s=0.5), site)
+    backend = SlurmBackend(SlurmSettings(way=WayName.PYSLURM, pyslurm=str(python)), site)
     way = backend._choice.taken
     assert isinstance(way, ByPyslurm)
 
     def use(what: str) -> ByPyslurm:
         fault.write_text(what)
+        way._timeout_s = 0.5 if what == "hang" else 20.0
         return way
 
     yield use
@@ -159,7 +160,7 @@ async def test_a_fault_costs_one_answer(
 async def test_a_pyslurm_that_does_not_start_is_of_no_use_here(
     child: Callable[[str], ByPyslurm], what: str, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(by_pyslurm, "START_S", 0.5)
+    monkeypatch.setattr(by_pyslurm, "START_S", 0.5 if what == "hang at import" else 20.0)
     way = child(what)
     with pytest.raises(SourceError, match=words) as caught:
         await jobs(way)

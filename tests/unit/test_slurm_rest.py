@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Callable, Generator
+from collections.abc import AsyncIterator, Callable, Generator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,6 +21,7 @@ from console.transport.base import Completed
 from plugins.slurm import parse, rest, rest_wire
 from plugins.slurm.arrays import folded
 from plugins.slurm.backend import SlurmBackend
+from plugins.slurm.by_rest import ByRest
 from plugins.slurm.elements import Elements
 from plugins.slurm.jobs import JobReader, in_slices
 from plugins.slurm.nodes import NodeReader, Place
@@ -208,12 +209,25 @@ def service(version: str = VERSION) -> dict[str, Answer]:
     return {f"/slurm/{version}/{name}": answer(body(name)) for name in names}
 
 
-def backend(server: Server, script: Script | None = None, **settings: Any) -> SlurmBackend:
-    site = Site(script or Script(), settings.pop("environ", {}))
-    return SlurmBackend(SlurmSettings(way=WayName.REST, rest=server.url, **settings), site)
+Make = Callable[..., SlurmBackend]
 
 
-async def test_the_version_is_found_by_asking_once_and_again_after_an_upgrade() -> None:
+@pytest.fixture
+async def backend() -> AsyncIterator[Make]:
+    """Open backends that ask a server; all are closed in the end."""
+    opened: list[SlurmBackend] = []
+
+    def make(server: Server, script: Script | None = None, **settings: Any) -> SlurmBackend:
+        site = Site(script or Script(), settings.pop("environ", {}))
+        opened.append(SlurmBackend(SlurmSettings(**{"way": WayName.REST, "rest": server.url, **settings}), site))
+        return opened[-1]
+
+    yield make
+    for each in opened:
+        await each.close()
+
+
+async def test_the_version_is_found_by_asking_once_and_again_after_an_upgrade(backend: Make) -> None:
     async with serving(service()) as server:
         it = backend(server)
         inventory = await it.inventory()
@@ -233,7 +247,6 @@ async def test_the_version_is_found_by_asking_once_and_again_after_an_upgrade() 
         with pytest.raises(SourceError, match="no such thing"):
             await it.jobs()
         assert (await it.jobs()).detail == jobs.detail.replace(VERSION, "v0.0.45") if jobs.detail else False
-        await it.close()
 
 
 def errors(*words: tuple[str, str], status: int = 500) -> bytes:
@@ -272,11 +285,15 @@ FAULTS: list[tuple[Answer, type[SourceError], str]] = [
 
 @pytest.mark.parametrize(("reply", "kind", "words"), FAULTS)
 async def test_what_is_no_answer_is_said_and_the_next_one_taken(
-    reply: Answer, kind: type[SourceError], words: str
+    backend: Make, reply: Answer, kind: type[SourceError], words: str
 ) -> None:
     async with serving(service()) as server:
-        it = backend(server, timeout_s=0.3)
+        it = backend(server)
+        way = it._choice.taken
+        assert isinstance(way, ByRest)
         await it.inventory()
+        if reply is never:
+            way._http._timeout_s = 0.3
         server.answers[f"/slurm/{VERSION}/jobs"] = reply
         with pytest.raises(kind) as caught:
             await it.jobs()
@@ -284,42 +301,39 @@ async def test_what_is_no_answer_is_said_and_the_next_one_taken(
         assert "\x1b" not in str(caught.value)
         assert re.search(words, str(caught.value))
         server.answers.update(service())
+        way._http._timeout_s = 20.0
         assert len((await it.jobs()).jobs) == 14
-        await it.close()
 
 
-async def test_an_answer_that_is_far_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_answer_that_is_far_too_long_is_given_up(backend: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("plugins.slurm.by_rest.LIMIT_BYTES", 1000)
     async with serving(service()) as server:
         it = backend(server)
         with pytest.raises(BadAnswer, match="more than"):
             await it.jobs()
-        await it.close()
 
 
-async def test_no_slurmrestd_that_is_known() -> None:
+async def test_no_slurmrestd_that_is_known(backend: Make) -> None:
     async with serving({}) as server:
         it = backend(server)
         with pytest.raises(SourceError, match=r"v0\.0\.38 to v0\.0\.45") as caught:
             await it.inventory()
         assert caught.value.state is SourceState.ERROR, "loud: who asks for this way wants to know"
         assert len(set(server.paths())) == 8
-        await it.close()
 
 
-async def test_reservations_that_are_refused_cost_only_themselves() -> None:
+async def test_reservations_that_are_refused_cost_only_themselves(backend: Make) -> None:
     async with serving(service()) as server:
         server.answers[f"/slurm/{VERSION}/reservations"] = errors(("", "Access/permission denied"))
         it = backend(server)
         inventory = await it.inventory()
         assert inventory.complete == ("queues", "nodes")
-        await it.close()
 
 
 # ---- tokens
 
 
-async def test_a_token_goes_into_its_header_and_nowhere_else(tmp_path: Path) -> None:
+async def test_a_token_goes_into_its_header_and_nowhere_else(backend: Make, tmp_path: Path) -> None:
     place = tmp_path / "jwt"
     place.write_text("eyJ.one.x\n")
     async with serving(service()) as server:
@@ -337,18 +351,16 @@ async def test_a_token_goes_into_its_header_and_nowhere_else(tmp_path: Path) -> 
         with pytest.raises(Denied) as caught:
             await it.jobs()
         assert str(place) in str(caught.value)
-        await it.close()
 
 
-async def test_slurm_s_own_place_for_a_token_is_used() -> None:
+async def test_slurm_s_own_place_for_a_token_is_used(backend: Make) -> None:
     async with serving(service()) as server:
         it = backend(server, environ={"SLURM_JWT": "eyJ.env.x"})
         await it.jobs()
         assert {asked.headers["x-slurm-user-token"] for asked in server.asked} == {"eyJ.env.x"}
-        await it.close()
 
 
-async def test_scontrol_is_asked_for_a_token_and_again_when_it_is_refused() -> None:
+async def test_scontrol_is_asked_for_a_token_and_again_when_it_is_refused(backend: Make) -> None:
     script = Script()
     given: list[str] = []
 
@@ -381,7 +393,6 @@ async def test_scontrol_is_asked_for_a_token_and_again_when_it_is_refused() -> N
             it._listed.clear()
             with pytest.raises(Denied):
                 await it.jobs()
-        await it.close()
 
 
 # ---- settings, and the choice
@@ -405,10 +416,10 @@ def test_settings_that_cannot_work_are_refused(settings: dict[str, Any]) -> None
     assert "eyJ" not in f"{caught.value} {caught.value.hint}"
 
 
-async def test_auto_takes_the_commands_where_they_are_and_slurmrestd_where_they_are_not() -> None:
+async def test_auto_takes_the_commands_where_they_are_and_slurmrestd_where_they_are_not(backend: Make) -> None:
     async with serving(service()) as server:
         script = Script()
-        it = SlurmBackend(SlurmSettings(rest=server.url), Site(script))
+        it = backend(server, script, way=WayName.AUTO)
         assert (await it.jobs()).detail == "squeue; on change, by sdiag"
         assert server.asked == []
         checks = {check.subject: check for check in await it.doctor()}
@@ -417,25 +428,22 @@ async def test_auto_takes_the_commands_where_they_are_and_slurmrestd_where_they_
         server.answers.clear()
         checks = {check.subject: check for check in await it.doctor()}
         assert checks["slurmrestd"].state is CheckState.WARNING, "it is not taken anyway"
-        await it.close()
 
         server.answers.update(service())
         script.answers["--version"] = Unsupported("no such program", "local", "install it")
-        it = SlurmBackend(SlurmSettings(rest=server.url), Site(script))
+        it = backend(server, script, way=WayName.AUTO)
         both = await asyncio.gather(it.jobs(), it.inventory())
         assert all("slurmrestd" in (records.detail or "") for records in both)
         checks = {check.subject: check for check in await it.doctor()}
         assert checks["way"].detail == "records come by slurmrestd: there is no squeue at local"
         assert "without it nothing explains a job" in checks["squeue on local"].detail
-        await it.close()
 
 
-async def test_a_way_that_is_named_is_not_replaced() -> None:
-    it = SlurmBackend(SlurmSettings(way=WayName.REST, rest="http://127.0.0.1:1"), Site(Script()))
+async def test_a_way_that_is_named_is_not_replaced(backend: Make) -> None:
+    it = backend(Server(url="http://127.0.0.1:1"))
     with pytest.raises(Unreachable):
         await it.jobs()
     with pytest.raises(Unreachable):
         await it.inventory()
     checks = {check.subject: check for check in await it.doctor()}
     assert checks["slurmrestd"].state is CheckState.FAILED
-    await it.close()
