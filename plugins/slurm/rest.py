@@ -118,10 +118,10 @@ def node(wire: NodeWire) -> Described:
         "Partitions": ",".join(_all(wire.partitions)),
         "AvailableFeatures": ",".join(_all(wire.features)),
         "ActiveFeatures": ",".join(_all(wire.active_features)),
-        "CPUTot": wire.cpus,
-        "CPUAlloc": wire.alloc_cpus,
-        "RealMemory": wire.real_memory,
-        "AllocMem": wire.alloc_memory,
+        "CPUTot": _text(wire.cpus),
+        "CPUAlloc": _text(wire.alloc_cpus),
+        "RealMemory": _text(wire.real_memory),
+        "AllocMem": _text(wire.alloc_memory),
         "BootTime": _text(wire.boot_time),
         "Gres": wire.gres,
         "GresUsed": wire.gres_used,
@@ -153,10 +153,10 @@ def partition(wire: PartitionWire) -> Mapping[str, str]:
         "PartitionName": wire.name,
         "State": "+".join(states).upper(),
         "Default": "YES" if "DEFAULT" in [flag.upper() for flag in wire.flags] else "NO",
-        "TotalNodes": "" if nodes.total is None else str(nodes.total),
+        "TotalNodes": _text(nodes.total),
         "Nodes": nodes.configured or "",
         "MaxTime": _text(limit, _UNLIMITED),
-        "PriorityTier": "" if tier is None else str(tier),
+        "PriorityTier": _text(tier),
     }
 
 

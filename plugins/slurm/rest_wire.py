@@ -94,10 +94,10 @@ class NodeWire(Wire, frozen=True):
     partitions: Words = None
     features: Words = None
     active_features: Words = None
-    cpus: int | None = None
-    alloc_cpus: int | None = None
-    real_memory: int | None = None
-    alloc_memory: int | None = None
+    cpus: Count = None
+    alloc_cpus: Count = None
+    real_memory: Count = None
+    alloc_memory: Count = None
     boot_time: Count = None
     gres: str | None = None
     gres_used: str | None = None
@@ -116,7 +116,7 @@ class NodesOf(Wire, frozen=True):
     """The nodes of a partition."""
 
     configured: str | None = None
-    total: int | None = None
+    total: Count = None
 
 
 class State(Wire, frozen=True):
@@ -134,7 +134,7 @@ class Maximums(Wire, frozen=True):
 class Priority(Wire, frozen=True):
     """Its priority."""
 
-    tier: int | None = None
+    tier: Count = None
 
 
 class PartitionWire(Wire, frozen=True):
@@ -142,14 +142,14 @@ class PartitionWire(Wire, frozen=True):
 
     name: str
     nodes: str | NodesOf | None = None
-    total_nodes: int | None = None
+    total_nodes: Count = None
     state: Words = None
     partition: State | None = None
     flags: tuple[str, ...] = ()
     maximums: Maximums | None = None
     max_time_limit: Count = None
     priority: Priority | None = None
-    priority_tier: int | None = None
+    priority_tier: Count = None
 
 
 class ReservationWire(Wire, frozen=True):

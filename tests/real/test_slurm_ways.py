@@ -356,10 +356,11 @@ async def test_tokens(broken: SlurmCluster, tmp_path: Path) -> None:
         return broken.run("scontrol", "token", f"lifespan={lifespan_s}").stdout.strip().removeprefix("SLURM_JWT=")
 
     place = tmp_path / "token"
-    place.write_text(short := token(2))
+    place.write_text(token(600))
     file = SlurmSettings(way=WayName.REST, rest=rest, rest_token=f"file:{place}")
     async with opened(broken, file) as backend:
         await backend.jobs()
+        place.write_text(short := token(1))
         await asyncio.sleep(3)
         backend._pulse = None
         error = await failing(backend, Denied)
