@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import msgspec
 
-from console.errors import BadAnswer, ConnectionLost, Denied, SourceError, TimedOut
+from console.errors import BadAnswer, ConnectionLost, Denied, SourceError, TimedOut, Unsupported
 from console.text import clean
 from console.transport.base import Channel
 from plugins.slurm import commands, failures, parse, rest, rest_wire, times
@@ -194,6 +194,8 @@ class ByPyslurm:
             return TimedOut(what, self.where, failures.HUNG_HINT)
         if isinstance(error, ConnectionLost):
             return ConnectionLost(f"the process of pyslurm died: {error.what}", self.where, "it is started anew soon")
+        if isinstance(error, Unsupported):  # there is no such Python; whoever asks for this way wants to know
+            return SourceError(error.what, self.where, error.hint or _HINT)
         return error
 
 

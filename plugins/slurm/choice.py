@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 from console.errors import ConfigError, Denied, SourceError, Unsupported
 from console.plugin import Check, CheckState, Site
 from console.text import clean
@@ -84,6 +86,8 @@ class Choice:
         for name, (subject, set_up) in _FURTHER.items():
             way = self.further.get(name)
             if way is None:
+                if name is WayName.PYSLURM and importlib.util.find_spec("pyslurm") is not None:
+                    set_up = f'installed here; not taken: {self._why_not()}, way = "pyslurm" takes it'
                 checks.append(Check(subject=subject, state=CheckState.ABSENT, detail=set_up))
                 continue
             try:
@@ -95,9 +99,14 @@ class Choice:
                 checks.append(Check(subject=subject, state=state, detail=str(error), remedy=error.hint))
             else:
                 if name != self.name:
-                    detail += f'; not taken: {_CHEAPEST}, way = "{name}" takes it'
+                    detail += f'; not taken: {self._why_not()}, way = "{name}" takes it'
                 checks.append(Check(subject=subject, state=CheckState.OK, detail=detail))
         return checks
+
+    def _why_not(self) -> str:
+        if self._settings.way != WayName.AUTO:
+            return f'the settings say way = "{self.name}"'
+        return _CHEAPEST if self.name == WayName.COMMANDS else f"{_WORDS[self.name]} comes first"
 
     def _why(self, commands_work: bool) -> str:
         if self._settings.way != WayName.AUTO:

@@ -424,7 +424,7 @@ async def test_auto_takes_the_commands_where_they_are_and_slurmrestd_where_they_
         assert server.asked == []
         checks = {check.subject: check for check in await it.doctor()}
         assert checks["slurmrestd"].state is CheckState.OK
-        assert "not taken" in checks["slurmrestd"].detail
+        assert "not taken: squeue and scontrol are here and cost less" in checks["slurmrestd"].detail
         server.answers.clear()
         checks = {check.subject: check for check in await it.doctor()}
         assert checks["slurmrestd"].state is CheckState.WARNING, "it is not taken anyway"
@@ -437,6 +437,16 @@ async def test_auto_takes_the_commands_where_they_are_and_slurmrestd_where_they_
         checks = {check.subject: check for check in await it.doctor()}
         assert checks["way"].detail == "records come by slurmrestd: there is no squeue at local"
         assert "without it nothing explains a job" in checks["squeue on local"].detail
+
+
+async def test_doctor_says_of_each_way_why_it_is_not_taken(backend: Make) -> None:
+    async with serving(service()) as server:
+        it = backend(server, way=WayName.COMMANDS, pyslurm="/nowhere/python")
+        checks = {check.subject: check for check in await it.doctor()}
+        assert checks["way"].detail.endswith('the settings say way = "commands"')
+        assert 'not taken: the settings say way = "commands", way = "rest" takes it' in checks["slurmrestd"].detail
+        assert checks["pyslurm"].state is CheckState.WARNING
+        assert checks["pyslurm"].remedy
 
 
 async def test_a_way_that_is_named_is_not_replaced(backend: Make) -> None:
