@@ -16,8 +16,8 @@ NODE_ACTIONS = frozenset({"drain", "resume"})
 JOB_ACTIONS = frozenset(
     {"hold", "release", "requeue", "cancel", "suspend", "continue", "timelimit", "priority", "move"}
 )
-MAX_REASON = 1000
-"""PBS takes more, and every pbsnodes then carries it."""
+MAX_COMMENT_BYTES = 79
+"""What pbsnodes keeps of a comment; the rest it cuts off without a word."""
 _OUT = frozenset({NodeState.DRAINING, NodeState.DRAINED})
 _QUEUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]*", re.ASCII)
 _STARTED = frozenset({JobState.RUNNING, JobState.COMPLETING, JobState.SUSPENDED})
@@ -49,9 +49,11 @@ class Planner:
 
     def nodes(self, order: Order, nodes: Sequence[Node]) -> Draft:
         """Return what would be done to hosts. Raises UsageError."""
-        if order.reason is not None and len(order.reason) > MAX_REASON:
-            what = f"the reason has {len(order.reason)} characters, at most {MAX_REASON} are kept"
-            raise UsageError(what, order.reason[:40] + "…", "shorten it; a ticket has room for the rest")
+        comment = signed(order.reason or "", order.by)
+        if len(comment.encode()) > MAX_COMMENT_BYTES:
+            most = MAX_COMMENT_BYTES - len(comment.encode()) + len((order.reason or "").encode())
+            what = f"the reason is longer than the {most} bytes that pbsnodes keeps beside your name"
+            raise UsageError(what, (order.reason or "")[:40] + "…", "shorten it; a ticket has room for the rest")
         return self._drain(order, nodes) if order.action == "drain" else self._resume(nodes)
 
     def _drain(self, order: Order, nodes: Sequence[Node]) -> Draft:
@@ -65,13 +67,19 @@ class Planner:
             reason, before = order.reason or "", node.detail.get("comment", "")
             if before:
                 # PBS keeps one comment: what is known already must not be lost with it.
-                reason = f"{reason} (before: {before})"
-                warnings.append(f"{node.name} has a comment already, which is kept behind yours: {before}")
+                longer = f"{reason} (before: {before})"
+                if len(signed(longer, order.by).encode()) <= MAX_COMMENT_BYTES:
+                    reason = longer
+                    warnings.append(f"{node.name} has a comment already, which is kept behind yours: {before}")
+                else:
+                    warnings.append(f"{node.name} has a comment already, for which there is no room: {before}")
             groups.setdefault((signed(reason, order.by), before), []).append(node.name)
         steps = [
             self._mark(names, f"drain {fold(names)}", ("-C", comment, "-o"), ("-C", before, "-r"))
             for (comment, before), names in groups.items()
         ]
+        if not (order.reason or "").isascii():
+            warnings.append("pbsnodes shows letters beyond ASCII in a form of its own")
         return Draft(steps=tuple(steps), unchanged=unchanged, warnings=tuple(warnings))
 
     def _resume(self, nodes: Sequence[Node]) -> Draft:
