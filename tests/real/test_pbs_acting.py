@@ -22,7 +22,7 @@ from tests.unit.records import batch
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 
-HOSTILE = '"dimm" \'x\'; rm -rf / $(reboot) `id` (a) %s \\ | &'
+HOSTILE = "\"dimm\" 'x'; rm -rf / $(reboot) `id` (a) %s \\ | &"
 
 
 class Hall:
