@@ -137,11 +137,15 @@ class HttpClient:
         *,
         timeout_s: float | None = None,
         limit_bytes: int = LIMIT_BYTES,
+        method: str = "GET",
     ) -> bytes:
-        """Return the body of a 2xx answer. `path` is quoted already. Raises SourceError as the module says."""
+        """Return the body of a 2xx answer. `path` is quoted already. Raises SourceError as the module says.
+
+        `method`: what is asked, without a body; anything but GET changes something there.
+        """
         patience = timeout_s or self._timeout_s
         with self.translated(patience):
-            async with asyncio.timeout(patience), self._answer(path, query) as response:
+            async with asyncio.timeout(patience), self._answer(path, query, method) as response:
                 data = await self._read(response, limit_bytes)
                 if data is None:
                     hint = "ask for less, or raise the limit"
@@ -173,7 +177,7 @@ class HttpClient:
         return Translated(self.name, timeout_s)
 
     @asynccontextmanager
-    async def _answer(self, path: str, query: Query) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def _answer(self, path: str, query: Query, method: str = "GET") -> AsyncIterator[aiohttp.ClientResponse]:
         session = await self._ready()
         from yarl import URL
 
@@ -182,7 +186,8 @@ class HttpClient:
         if self._token is not None:
             value = self._token.read()
             headers = {self._token_header: value} if self._token_header else {"Authorization": f"Bearer {value}"}
-        async with session.get(URL(target, encoded=True), headers=headers, allow_redirects=False) as response:
+        url = URL(target, encoded=True)
+        async with session.request(method, url, headers=headers, allow_redirects=False) as response:
             if not 200 <= response.status < 300:
                 words = await self._read(response, _ERROR_BYTES, cut=True)
                 raise self._failure(path, response.status, self._words(words or b""))
