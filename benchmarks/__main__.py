@@ -18,6 +18,7 @@ PARTS = {
     "micro": "simulation, store and parsers one by one",
     "kube": "5,000 nodes and 20,000 pods of a real API server, beside the client's typed lists",
     "dead": "four clusters of which three are dead, beside the fourth alone",
+    "plan": "planning a drain of 1,000 nodes with 5,000 jobs",
     "logs": "10 GiB opened at the end; 1 GiB searched backwards, beside grep",
     "slurm_requests": "requests to slurmctld, beside watch squeue and watch sinfo",
 }
