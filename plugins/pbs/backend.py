@@ -34,6 +34,7 @@ from plugins.pbs.depend import Other, dependencies, resolved
 from plugins.pbs.doctor import examine
 from plugins.pbs.explain import Situation, explanation, reservation
 from plugins.pbs.failures import NoProgram
+from plugins.pbs.history import History
 from plugins.pbs.jobs import JobReader
 from plugins.pbs.layout import Counters, Server
 from plugins.pbs.nodes import NodeReader, Place
@@ -73,13 +74,14 @@ class _Layout:
 
 
 class PbsBackend:
-    """Offers Inventory, Queue, Explainer, Logs, Drainer and JobControl of one cluster. See `console.plugin`."""
+    """Offers Inventory, Queue, Accounting, Explainer, Logs, Drainer and JobControl. See `console.plugin`."""
 
     kind = ClusterKind.PBS
     node_actions = NODE_ACTIONS
     job_actions = JOB_ACTIONS
     inventory_period_s = PERIOD_S
     jobs_period_s = PERIOD_S
+    accounting_period_s = 60.0
 
     def __init__(self, settings: PbsSettings, site: Site) -> None:
         self.cluster = site.cluster
@@ -91,6 +93,7 @@ class PbsBackend:
         self._place = _place(settings)
         self._nodes = NodeReader(self.cluster, self._place, settings.gpus)
         self._jobs = JobReader(self.cluster, settings.gpus)
+        self._history = History(self.client, self._jobs)
         self._acting = Acting(self.cluster, self.client, self._nodes, self._jobs)
         self._server: tuple[float, Server] | None = None
         self._server_lock = asyncio.Lock()
@@ -150,6 +153,10 @@ class PbsBackend:
             requests=cost + JOBS_COST,
             detail=self._detail("qstat", server),
         )
+
+    async def finished(self, since: float) -> Records:
+        """See `Accounting`."""
+        return await self._history.finished(since)
 
     async def explain(self, job_id: str) -> Explanation:
         """See `Explainer`."""

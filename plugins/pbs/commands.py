@@ -13,7 +13,7 @@ from console.errors import ConfigError
 from console.text import clean
 from plugins.pbs.settings import PbsSettings
 
-PROGRAMS = ("qstat", "pbsnodes", "pbs_rstat", "qhold", "qrls", "qrerun", "qdel", "qsig", "qalter", "qmove")
+PROGRAMS = ("qstat", "pbsnodes", "pbs_rstat", "qselect", "qhold", "qrls", "qrerun", "qdel", "qsig", "qalter", "qmove")
 JOB_ID = re.compile(r"\d{1,18}(?:\[\d{0,9}\])?(?:\.[A-Za-z0-9][A-Za-z0-9_.-]{0,255})?", re.ASCII)
 """`12`, `12.pbs01`, `3[].pbs01`, `3[7].pbs01`."""
 _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]*", re.ASCII)
@@ -60,6 +60,10 @@ class Commands:
         """Show single jobs; with `history` also those that are over, with `tasks` arrays with all their tasks."""
         flags = ["-x"] * history + ["-t"] * tasks
         return self._command("qstat", *flags, "-f", "-F", "json", *ids)
+
+    def ended(self, since: str) -> list[str]:
+        """Name the jobs that ended since a time (CCYYMMDDhhmm.ss, UTC)."""
+        return self._command("qselect", "-x", "-s", "F", f"-tm.ge.{since}")
 
     def queues(self) -> list[str]:
         """List all queues."""

@@ -8,7 +8,7 @@ from console.text import clean
 from plugins.pbs import answers, layout
 from plugins.pbs.client import Client
 from plugins.pbs.commands import PROGRAMS
-from plugins.pbs.failures import no_program
+from plugins.pbs.failures import HISTORY_HINT, no_program
 from plugins.pbs.layout import Server
 from plugins.pbs.settings import PbsSettings
 
@@ -81,8 +81,8 @@ def _server(server: Server) -> list[Check]:
             Check(
                 subject="job history",
                 state=CheckState.WARNING,
-                detail="off: jobs that are over cannot be explained, nor their logs found",
-                remedy="a manager of PBS turns it on: qmgr -c 'set server job_history_enable = True'",
+                detail="off: jobs that are over are neither listed nor explained, nor are their logs found",
+                remedy=HISTORY_HINT,
             )
         )
     return checks

@@ -41,6 +41,7 @@ DOWN_HINT = "look on its host: systemctl status pbs; then: qstat -B"
 HUNG_HINT = "look on its host: is pbs_server stopped, or out of CPU, disk or memory? server_logs tell"
 CONF_HINT = "set pbs_conf in the configuration, or PBS_CONF_FILE"
 NAME_HINT = "PBS_SERVER in pbs.conf, and the names that this host can look up"
+HISTORY_HINT = "a manager of PBS turns it on: qmgr -c 'set server job_history_enable = True'"
 TRUST_HINT = "pbs_iff must be setuid root (chmod 4755), or munge run on both; the host must be known to the server"
 
 

@@ -35,6 +35,7 @@ class Row(msgspec.Struct, gc=False):
     priority: Any = msgspec.field(default=None, name="Priority")
     asked: msgspec.Raw = msgspec.field(default=msgspec.Raw(b"{}"), name="Resource_List")
     """As bytes: thousands of jobs ask for the same."""
+    used: msgspec.Raw = msgspec.field(default=msgspec.Raw(b"{}"), name="resources_used")
     exec_host: Any = None
     exec_vnode: Any = None
     ctime: Any = None
@@ -64,6 +65,11 @@ class Row(msgspec.Struct, gc=False):
     def resources(self) -> Mapping[str, Any]:
         """Return Resource_List."""
         found = answers.decode(bytes(self.asked), _RESOURCES)
+        return _NOTHING if found is None else found
+
+    def resources_used(self) -> Mapping[str, Any]:
+        """Return resources_used; empty for a job that never ran."""
+        found = answers.decode(bytes(self.used), _RESOURCES)
         return _NOTHING if found is None else found
 
 

@@ -397,6 +397,12 @@ class PbsCluster:
         done = self.run("qstat", "-x", "-f", "-F", "dsv", job_id, check=False)
         return next((word[10:] for word in done.stdout.split("|") if word.startswith("job_state=")), "")
 
+    def used(self, job_id: str, name: str) -> str:
+        """Return what a job has used of a resource, "" for what is not known."""
+        words = self.run("qstat", "-x", "-f", "-F", "dsv", job_id, check=False).stdout.split("|")
+        key = f"resources_used.{name}="
+        return next((word.removeprefix(key) for word in words if word.startswith(key)), "")
+
     def delete_all(self) -> None:
         """End all jobs and wait until none is left."""
         ids = self.run("qselect").stdout.split()

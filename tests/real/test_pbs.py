@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import pytest
 
-from console.errors import Denied, NoSuchJob, TimedOut, Unreachable
+from console.errors import Denied, NoSuchJob, TimedOut, Unreachable, Unsupported
 from console.model import Job, JobState, Node, NodeState, Records
 from console.plugin import CheckState
 from console.transport.base import Transport
@@ -350,8 +350,43 @@ async def test_the_requests_are_as_many_as_it_says(clean: PbsCluster, seen: Seen
     assert _requests(log) - before == sum(records.requests for records in quiet) == 1
 
 
+async def test_what_ended_is_listed_once_with_what_it_used(clean: PbsCluster, seen: Seen) -> None:
+    log = clean.base / SERVER / "spool" / "server_logs" / time.strftime("%Y%m%d")
+    began = time.time()
+    worked = clean.submit("-l", "select=1:ncpus=2", script="python3 -c 'x = bytearray(40 << 20)\nwhile 1: pass'\n")
+    ended = clean.submit("-J", "1-2", "-l", "select=1:ncpus=1", script="exit 3\n")
+    dropped = clean.submit("-h")
+    wait_until(lambda: clean.used(worked, "cput") not in ("", "00:00:00"), WAIT_S, "its CPU time is looked at")
+    clean.run("qdel", worked, dropped)
+    wait_until(lambda: {clean.state(job) for job in (worked, ended, dropped)} == {"F"}, WAIT_S, "they end")
+    before = _requests(log)
+    records = await seen.backend.finished(began - 5)
+    assert _requests(log) - before == records.requests
+    found = {job.id: job for job in records.ended_jobs}
+    assert {worked, ended, dropped} <= found.keys()
+    assert found[worked].state is found[dropped].state is JobState.CANCELLED
+    assert found[ended].array is not None
+    assert found[dropped].usage is None
+    usage = found[worked].usage
+    assert usage is not None
+    assert usage.cpu_percent is not None
+    assert 0 < usage.cpu_percent <= 60, "one of two CPUs"
+    assert (usage.memory_peak_bytes or 0) > 40 << 20
+    assert began - 5 <= (found[worked].ends_at or 0) <= time.time() + 1
+    again = await seen.backend.finished(began - 5)
+    assert again.requests == 1, "what is known is not asked for again"
+    assert {job.id for job in again.ended_jobs} == found.keys()
+    assert (await seen.backend.finished(time.time() + 3600)).ended_jobs == ()
+    clean.run("qmgr", "-c", "set server job_history_enable=False")
+    try:
+        with pytest.raises(Unsupported, match="keeps no history"):
+            await seen.backend.finished(began)
+    finally:
+        clean.run("qmgr", "-c", "set server job_history_enable=True")
+
+
 def _requests(log: Path) -> int:
-    kinds = [f"Type {kind} request received from alice" for kind in (19, 20, 21, 58, 71)]
+    kinds = [f"Type {kind} request received from alice" for kind in (16, 19, 20, 21, 58, 71)]
     return sum(any(kind in line for kind in kinds) for line in log.read_text(errors="replace").splitlines())
 
 
@@ -378,7 +413,7 @@ async def test_the_doctor_is_content(seen: Seen) -> None:
 
 def test_the_command_line_shows_lists_and_explains(clean: PbsCluster, tmp_path: Path) -> None:
     """Through wrappers of PBS's commands, as a site could have them."""
-    for program in ("qstat", "pbsnodes", "pbs_rstat"):
+    for program in ("qstat", "pbsnodes", "pbs_rstat", "qselect"):
         words = shlex.join([*clean.prefix(user="alice"), "env", "TZ=UTC", program])
         (tmp_path / program).write_text(f'#!/bin/sh\nexec {words} "$@"\n')
         (tmp_path / program).chmod(0o755)
@@ -392,7 +427,7 @@ def test_the_command_line_shows_lists_and_explains(clean: PbsCluster, tmp_path: 
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    (row,) = json.loads(qd("jobs", "--json"))["jobs"]
+    (row,) = (row for row in json.loads(qd("jobs", "--json"))["jobs"] if row["state"] == "held")
     assert (row["id"], row["state"], row["cluster"]) == (job, "held", "hall")
     assert len(json.loads(qd("nodes", "--json"))["nodes"]) == 3
     assert "held by its owner" in qd("explain", job)
