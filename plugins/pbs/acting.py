@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from console.errors import CommandFailed, Denied, TimedOut
 from console.model import Job, Node, Step
@@ -13,7 +14,30 @@ from plugins.pbs.jobs import JobReader
 from plugins.pbs.nodes import NodeReader
 from plugins.pbs.orders import Planner
 
-_RIGHTS = "it takes an operator or manager of PBS, or the job's owner: qmgr -c 'print server' shows who they are"
+_WHO = "qmgr -c 'print server' shows who they are"
+_OPERATORS = f"it takes an operator or manager of PBS: {_WHO}"
+_RIGHTS: Mapping[str, str] = MappingProxyType(
+    {
+        "pbsnodes": _OPERATORS,
+        "qsig": f"suspending {_OPERATORS.removeprefix('it ')}",
+        "qrls": f"a hold is released by who may set it, those of operators and managers by these alone: {_WHO}",
+    }
+)
+_OWNER = f"it takes the job's owner, or an operator or manager of PBS: {_WHO}"
+_REFUSALS: Mapping[str, str] = MappingProxyType(
+    {
+        "Unknown queue": "qstat -Q lists the queues",
+        "not enabled": "that queue takes no jobs now: qstat -Q lists the queues",
+        "violates": "qstat -Qf shows the limits of the queue",
+        "not rerunnable": "it was submitted so (qsub -r n): cancel it and submit it anew",
+        "invalid for state": "qstat -f JOB tells its state",
+        "Invalid request": "qstat -f JOB tells what it is: PBS refuses some requests for parts of arrays",
+        "Unknown node": "pbsnodes -av lists the hosts",
+        "Unknown Job": "it is over, or was never there: qstat -x JOB",
+    }
+)
+"""Words of PBS to what can be done about them."""
+_STATE_HINT = "qstat -f or pbsnodes -v tells its state"
 
 
 class Acting:
@@ -49,8 +73,11 @@ class Acting:
             return
         said = failures.words(done.stderr)
         if any(word in said for word in ("Unauthorized Request", "No Permission")):
-            raise Denied(f"pbs_server does not let you: {said}", self._client.where, _RIGHTS)
+            programs = (word.rpartition("/")[2] for word in step.run.argv)
+            hint = next((_RIGHTS[name] for name in programs if name in _RIGHTS), _OWNER)
+            raise Denied(f"pbs_server does not let you: {said}", self._client.where, hint)
         error = self._client.failure(step.run.argv, done)
         if isinstance(error, CommandFailed):
-            raise CommandFailed(said or error.what, self._client.where, "qstat -f or pbsnodes -v tells its state")
+            hint = next((hint for words, hint in _REFUSALS.items() if words in said), _STATE_HINT)
+            raise CommandFailed(said or error.what, self._client.where, hint)
         raise error

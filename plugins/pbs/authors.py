@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+_BEFORE = re.compile(r"(.*?) \(before: (.*)\)", re.DOTALL)
 _SIGNED = re.compile(r"(.*) \(by ([^\s()]{1,64})\)", re.DOTALL)
 
 
@@ -16,3 +17,21 @@ def unsigned(comment: str | None) -> tuple[str | None, str | None]:
     """Return (reason, who gave it); a comment that nobody signed is the reason as it stands."""
     found = _SIGNED.fullmatch(comment or "")
     return (comment, None) if found is None else (found[1], found[2])
+
+
+def with_former(reason: str, former: str) -> str:
+    """Return a reason that keeps what stood there before: `INC-4711 (before: fan 3)`."""
+    return f"{reason} (before: {former})" if former else reason
+
+
+def left_after(comment: str) -> str:
+    """Return what a host's comment becomes when it is back at work.
+
+    A reason that somebody gave for taking it out goes, what stood there before comes back, and words that nobody
+    signed stay: they were no reason of ours.
+    """
+    reason, by = unsigned(comment)
+    if by is None:
+        return comment
+    found = _BEFORE.fullmatch(reason or "")
+    return "" if found is None else found[2]

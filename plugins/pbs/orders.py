@@ -9,8 +9,9 @@ from types import MappingProxyType
 from console.errors import UsageError
 from console.model import Call, Draft, Effect, Job, JobState, Node, NodeState, Order, Step
 from console.nodeset import fold
-from plugins.pbs.authors import signed
+from plugins.pbs.authors import left_after, signed, unsigned, with_former
 from plugins.pbs.commands import Commands
+from plugins.pbs.states import HOLDS, held_by
 
 NODE_ACTIONS = frozenset({"drain", "resume"})
 JOB_ACTIONS = frozenset(
@@ -20,6 +21,12 @@ MAX_COMMENT_BYTES = 79
 """What pbsnodes keeps of a comment; the rest it cuts off without a word."""
 _OUT = frozenset({NodeState.DRAINING, NodeState.DRAINED})
 _QUEUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]*", re.ASCII)
+_PART = re.compile(r"(\d+\[)\d+(\].*)", re.ASCII)
+_ARRAY_BEGUN = "B"
+_WHOLE_ARRAYS = frozenset({"hold", "release", "timelimit", "priority", "move"})
+"""What PBS refuses for a part of an array."""
+_SINGLE_JOBS = frozenset({"suspend", "continue"})
+"""What PBS does to the parts of an array while the state of the array does not show it."""
 _STARTED = frozenset({JobState.RUNNING, JobState.COMPLETING, JobState.SUSPENDED})
 _WORDS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...] | None]] = MappingProxyType(
     {
@@ -64,18 +71,22 @@ class Planner:
             if node.state in _OUT:
                 unchanged[node.name] = f"is {node.state} already{_why(node)}"
                 continue
-            reason, before = order.reason or "", node.detail.get("comment", "")
-            if before:
+            warnings += _partly_out(node)
+            comment, before = signed(order.reason or "", order.by), node.detail.get("comment", "")
+            if before and unsigned(before)[0] == order.reason:
+                comment = before
+            elif before:
                 # PBS keeps one comment: what is known already must not be lost with it.
-                longer = f"{reason} (before: {before})"
-                if len(signed(longer, order.by).encode()) <= MAX_COMMENT_BYTES:
-                    reason = longer
-                    warnings.append(f"{node.name} has a comment already, which is kept behind yours: {before}")
+                both = signed(with_former(order.reason or "", before), order.by)
+                said = "kept behind yours"
+                if len(both.encode()) <= MAX_COMMENT_BYTES:
+                    comment = both
                 else:
-                    warnings.append(f"{node.name} has a comment already, for which there is no room: {before}")
-            groups.setdefault((signed(reason, order.by), before), []).append(node.name)
+                    said = f"lost, for pbsnodes keeps {MAX_COMMENT_BYTES} bytes; the journal has it"
+                warnings.append(f"{node.name} has a comment already, which is {said}: {before}")
+            groups.setdefault((comment, before), []).append(node.name)
         steps = [
-            self._mark(names, f"drain {fold(names)}", ("-C", comment, "-o"), ("-C", before, "-r"))
+            self._mark(names, f"drain {fold(names)}", "-o", "-r", comment, before)
             for (comment, before), names in groups.items()
         ]
         if not (order.reason or "").isascii():
@@ -92,18 +103,25 @@ class Planner:
                 continue
             if node.reason:
                 warnings.append(f"{node.name} is {node.state}{_why(node)}")
-            groups.setdefault(node.detail.get("comment", ""), []).append(node.name)
+            comment = node.detail.get("comment", "")
+            if left := left_after(comment):
+                stays = "stays" if left == comment else "comes back"
+                warnings.append(f"{node.name}: this comment {stays}: {left}")
+            groups.setdefault(comment, []).append(node.name)
         steps = [
-            self._mark(names, f"return {fold(names)} to work", ("-C", "", "-r"), ("-C", comment, "-o"))
+            self._mark(names, f"return {fold(names)} to work", "-r", "-o", left_after(comment), comment)
             for comment, names in groups.items()
         ]
         return Draft(steps=tuple(steps), unchanged=unchanged, warnings=tuple(warnings))
 
-    def _mark(self, names: Sequence[str], text: str, words: Sequence[str], undo: Sequence[str]) -> Step:
-        def call(changes: Sequence[str]) -> Call:
-            return Call(argv=self._commands.act("pbsnodes", *changes, *names))
+    def _mark(self, names: Sequence[str], text: str, mark: str, back: str, comment: str, before: str) -> Step:
+        """Mark hosts with all their vnodes; a comment that stays as it is is not written again."""
 
-        return self._step(names, text, call(words), call(undo))
+        def call(flag: str, words: str) -> Call:
+            changes = () if comment == before else ("-C", words)
+            return Call(argv=self._commands.act("pbsnodes", *changes, flag, *names))
+
+        return self._step(names, text, call(mark, comment), call(back, before))
 
     # ---- jobs
 
@@ -113,14 +131,16 @@ class Planner:
         steps: list[Step] = []
         unchanged: dict[str, str] = {}
         effects: dict[str, Effect] = {}
+        warnings: list[str] = []
         for job in jobs:
             if why := _nothing_to_do(order.action, job):
                 unchanged[job.id] = why
                 continue
             steps.append(self._job_step(order.action, job, value))
+            warnings += _more_holds(order.action, job)
             if job.state in _STARTED and order.action in _EFFECTS:
                 effects[job.id] = _EFFECTS[order.action]
-        return Draft(steps=tuple(steps), unchanged=unchanged, effects=effects)
+        return Draft(steps=tuple(steps), unchanged=unchanged, effects=effects, warnings=tuple(warnings))
 
     def _job_step(self, action: str, job: Job, value: str) -> Step:
         def call(words: Sequence[str]) -> Call:
@@ -128,6 +148,8 @@ class Planner:
 
         if action in _WORDS:
             words, back = _WORDS[action]
+            if action == "release" and (letters := held_by(job)):
+                words, back = ("qrls", "-h", letters), ("qhold", "-h", letters)
             return self._step([job.id], f"{action} {job.id}", call(words), None if back is None else call(back))
         old = _old(action, job)
         text = f"{action} of {job.id} becomes {order_value(action, value)}"
@@ -180,15 +202,37 @@ def _old(action: str, job: Job) -> str | None:
     return job.queue
 
 
+def _partly_out(node: Node) -> list[str]:
+    """Say that vnodes of a host are offline while others work: what is done to the host is done to them too."""
+    if "offline" not in (node.scheduler_state or ""):
+        return []
+    return [f"{node.name}: some of its vnodes are offline already, and a resume of the host brings them back too"]
+
+
+def _more_holds(action: str, job: Job) -> list[str]:
+    """Say whose holds are released beside that of the job's owner."""
+    others = [HOLDS[letter] for letter in held_by(job) if letter != "u"] if action == "release" else []
+    return [f"{job.id} is {text}" for text in others]
+
+
 def _nothing_to_do(action: str, job: Job) -> str | None:
     """Return why PBS would refuse, or do nothing; None: it can be asked."""
     said = job.scheduler_state or job.state
     if job.state.ended:
         return f"has ended already ({said})"
+    if action in _WHOLE_ARRAYS and (part := _PART.fullmatch(job.id)):
+        return f"is a part of an array: PBS does that to the whole of it, {part[1]}{part[2]}"
+    is_array = "[]" in job.id
+    if action in _SINGLE_JOBS and is_array:
+        return f"is an array: name its parts, {job.id.replace('[]', '[N]')}"
     if action == "hold" and job.state is JobState.HELD:
         return "is held already"
+    if action == "hold" and job.state is not JobState.PENDING and not is_array:
+        return f"has begun ({said}): suspend or requeue it"
     if action == "release" and job.state is not JobState.HELD:
         return f"is not held ({said})"
+    if action == "move" and (job.state in _STARTED or said == _ARRAY_BEGUN):
+        return f"has begun ({said}): it stays in its queue"
     if action in ("suspend", "requeue") and job.state is not JobState.RUNNING:
         return f"does not run ({said})"
     if action == "continue" and job.state is not JobState.SUSPENDED:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from console.model import JobState, NodeState
+from console.model import Job, JobState, NodeState
 
 _OFFLINE = frozenset(("offline", "offline_by_mom"))
 _DOWN = frozenset(("down", "stale"))
@@ -114,3 +114,9 @@ def _ended(status: int | None, comment: str) -> JobState:
 def holds(types: str) -> tuple[str, ...]:
     """Return who holds a job, in words, by its Hold_Types (`us`, `n`)."""
     return tuple(HOLDS[letter] for letter in re.sub(r"[^a-z]", "", types) if letter in HOLDS)
+
+
+def held_by(job: Job) -> str:
+    """Return who holds a job as qrls takes it, `uo`; empty when that is not known."""
+    told = job.detail.get("holds", "")
+    return "".join(letter for letter, text in HOLDS.items() if text in told)

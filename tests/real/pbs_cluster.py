@@ -277,7 +277,7 @@ class PbsCluster:
 
     def _free(self) -> set[str]:
         """Return the hosts that take jobs."""
-        lines = self.run("pbsnodes", "-a", "-F", "dsv", check=False).stdout.splitlines()
+        lines = self.run("pbsnodes", "-a", "-v", "-F", "dsv", check=False).stdout.splitlines()
         return {line.partition("|")[0].removeprefix("Name=") for line in lines if "|state=free|" in line}
 
     def words(self) -> str:
@@ -293,6 +293,23 @@ class PbsCluster:
     def start_mom(self, name: str) -> None:
         """Start the MoM of a host (again)."""
         self._in(name, _START_MOM, daemon=True)
+
+    def give_vnodes(self, name: str, count: int) -> list[str]:
+        """Give a host so many vnodes of four CPUs each beside the one that bears its name; return their names."""
+        change, names = "remove halves", [f"{name}[{index}]" for index in range(count)]
+        if count:
+            lines = ["$configversion 2", *(f"{each}: resources_available.ncpus = 4" for each in names)]
+            (self.base / name / "vnodes").write_text("\n".join(lines) + "\n")
+            change = f"insert halves {shlex.quote(str(self.base / name / 'vnodes'))}"
+        self._in(name, f"/opt/pbs/sbin/pbs_mom -s {change}; pkill -HUP -x pbs_mom", daemon=True)
+
+        def there() -> list[str]:
+            return sorted(each for each in self._free() if each.startswith(f"{name}["))
+
+        for each in there() if not count else ():
+            self.run("qmgr", "-c", f"delete node {each}")
+        wait_until(lambda: there() == names, START_S, f"{name} has the vnodes {names}: {there()}")
+        return names
 
     def signal(self, program: str, how: str, host: str = SERVER) -> None:
         """Send a signal to a program on one host: `pbs_server.bin`, `pbs_sched`, `pbs_mom`."""

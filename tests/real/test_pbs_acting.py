@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shlex
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -14,6 +17,7 @@ from console.errors import UsageError
 from console.model import JobState, NodeState, Order, OutcomeState, Plan
 from console.store import Store
 from plugins.pbs.backend import PbsBackend
+from plugins.pbs.commands import PROGRAMS
 from plugins.pbs.settings import PbsSettings
 from tests.real.pbs_cluster import PbsCluster
 from tests.real.test_pbs import Site
@@ -123,6 +127,7 @@ async def test_a_drain_under_a_running_job_and_its_undo(hall: Hall) -> None:
     assert (await hall.undone(plan)).verified
     assert "offline" not in hall.vnode("gpu001")["state"]
     assert hall.vnode("gpu001").get("comment", "") == ""
+    assert hall.vnode("gpu002")["comment"] == "fan 3"
 
 
 async def test_what_somebody_else_drained_comes_back_with_its_words(hall: Hall) -> None:
@@ -161,6 +166,54 @@ async def test_jobs_are_held_released_changed_and_ended(hall: Hall) -> None:
         await hall.acted("timelimit", job, "unlimited")
 
 
+async def test_jobs_are_moved_and_stand_still(hall: Hall) -> None:
+    waits = hall.pbs.submit("-l", "select=1:ngpus=99")
+    runs = await running(hall, "-l", "select=1:ncpus=1")
+    plan, result = await hall.acted("move", waits, "long")
+    assert result.verified, result.unmet
+    assert hall.job(waits)["queue"] == "long"
+    assert (await hall.undone(plan)).verified
+    assert hall.job(waits)["queue"] == "workq"
+    _, result = await hall.acted("move", waits, "nope")
+    assert "Unknown queue" in result.outcomes[0].detail
+    assert "qstat -Q" in result.outcomes[0].hint
+    plan, result = await hall.acted("suspend", runs)
+    assert result.verified, result.unmet
+    assert (plan.interrupts[0].effect.value, hall.pbs.state(runs)) == ("stopped", "S")
+    assert (await hall.undone(plan)).verified
+    assert hall.pbs.state(runs) == "R"
+
+
+async def test_holds_of_others_take_their_rights(hall: Hall, tmp_path: Path) -> None:
+    job = hall.pbs.submit("-l", "select=1:ngpus=99")
+    hall.pbs.run("qhold", "-h", "s", job)
+    await hall.look()
+    alice = Hall(hall.pbs, tmp_path / "alice", "alice")
+    await alice.look()
+    plan, result = await alice.acted("release", job)
+    assert any("managers of PBS may release it" in text for text in plan.warnings)
+    assert result.outcomes[0].denied
+    assert "Unauthorized" in result.outcomes[0].detail
+    assert "released by who may set it" in result.outcomes[0].hint
+    _, result = await hall.acted("release", job)
+    assert result.verified, result.unmet
+    assert hall.job(job)["Hold_Types"] == "n"
+
+
+async def test_all_vnodes_of_a_host_are_drained_with_it(hall: Hall) -> None:
+    names = ("gpu003", *hall.pbs.give_vnodes("gpu003", 2))
+    try:
+        await hall.look()
+        plan, result = await hall.drained("gpu003")
+        assert result.verified, result.unmet
+        assert plan.steps[0].names == ("gpu003",)
+        assert {hall.vnode(name)["state"] for name in names} == {"offline"}
+        assert (await hall.undone(plan)).verified
+        assert {hall.vnode(name)["state"] for name in names} == {"free"}
+    finally:
+        hall.pbs.give_vnodes("gpu003", 0)
+
+
 async def test_parts_of_arrays_and_jobs_that_run_are_ended(hall: Hall) -> None:
     array = await running(hall, "-J", "1-3", "-l", "select=1:ncpus=1")
     part = array.replace("[]", "[2]")
@@ -168,6 +221,15 @@ async def test_parts_of_arrays_and_jobs_that_run_are_ended(hall: Hall) -> None:
     assert result.verified, (result.unmet, result.outcomes)
     assert plan.steps[0].run.argv[-1] == part
     assert hall.pbs.state(array) == "B"
+    other = array.replace("[]", "[3]")
+    _, result = await hall.acted("requeue", other)
+    assert result.verified, (result.unmet, result.outcomes)
+    plan, result = await hall.acted("hold", array)
+    assert result.verified, (result.unmet, result.outcomes)
+    assert hall.pbs.state(array) == "H"
+    assert (await hall.undone(plan)).verified
+    plan = await hall.desk.plan(hall.desk.job_orders("hold", [("lab", other)]))
+    assert array in plan.unchanged["lab"][other]
     _, result = await hall.acted("cancel", array)
     assert result.verified, result.unmet
 
@@ -185,6 +247,29 @@ async def test_who_has_no_rights_is_told_in_the_words_of_pbs(tidy: PbsCluster, t
     _, result = await bob.acted("cancel", job)
     assert result.outcomes[0].denied
     assert (await bob.backend.look_jobs([job]))[0].state is JobState.RUNNING
+
+
+def test_a_refusal_ends_the_command_with_4(tidy: PbsCluster, tmp_path: Path) -> None:
+    """Through wrappers of PBS's commands, as a site could have them."""
+    for program in PROGRAMS:
+        words = shlex.join([*tidy.prefix(user="bob"), "env", "TZ=UTC", program])
+        (tmp_path / program).write_text(f'#!/bin/sh\nexec {words} "$@"\n')
+        (tmp_path / program).chmod(0o755)
+    config = tmp_path / "config.toml"
+    config.write_text(f'[[cluster]]\nname = "hall"\nkind = "pbs"\nbin = "{tmp_path}"\ntelemetry = "off"\n')
+
+    def qd(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "console.cli", "--config", str(config), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
+
+    job = tidy.submit("-h")
+    for arguments in (("drain", "gpu001", "--reason", HOSTILE), ("cancel", job)):
+        done = qd(*arguments, "--yes")
+        assert done.returncode == 4, done.stderr + done.stdout
+        assert "Unauthorized Request" in done.stderr + done.stdout
+    assert tidy.state(job) == "H"
+    assert tidy.run("pbsnodes", "-l").stdout == ""
+    assert json.dumps(HOSTILE)[1:-1] in qd("journal", "--json").stdout
 
 
 async def test_a_server_that_dies_before_the_step_changes_nothing(hall: Hall) -> None:
