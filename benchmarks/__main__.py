@@ -19,6 +19,7 @@ PARTS = {
     "kube": "5,000 nodes and 20,000 pods of a real API server, beside the client's typed lists",
     "dead": "four clusters of which three are dead, beside the fourth alone",
     "plan": "planning a drain of 1,000 nodes with 5,000 jobs",
+    "listings": "qstat of 10,000 jobs and squeue of 100,000, read to records",
     "logs": "10 GiB opened at the end; 1 GiB searched backwards, beside grep",
     "slurm_requests": "requests to slurmctld, beside watch squeue and watch sinfo",
 }
