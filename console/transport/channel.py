@@ -116,6 +116,10 @@ class Session(asyncssh.SSHClientSession[bytes]):
         except OSError:
             raise self.end_error() from None
 
+    async def writable(self) -> None:
+        """Wait until most of what was written left."""
+        await self._may_write.wait()
+
     def send_eof(self) -> None:
         """End its standard input."""
         with suppress(OSError):
