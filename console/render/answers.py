@@ -29,13 +29,16 @@ class Numbers(NamedTuple):
 
 
 def fold_answers(answers: Iterable[Answer]) -> tuple[Group, ...]:
-    """Return the answers folded by equality: output, standard error and how it ended; the largest group first."""
+    """Return the answers folded by equality: output, standard error and how it ended; the largest group first.
+
+    Those of one size come in the order of the answers.
+    """
     same: dict[tuple[object, ...], list[Answer]] = {}
     for one in answers:
         key = (one.state, one.exit_status, one.detail, one.output, one.errors)
         same.setdefault(key, []).append(one)
-    groups = [Group(nodes=tuple(sorted(one.node for one in found)), answer=found[0]) for found in same.values()]
-    return tuple(sorted(groups, key=lambda group: (-len(group.nodes), group.nodes)))
+    groups = [Group(nodes=tuple(one.node for one in found), answer=found[0]) for found in same.values()]
+    return tuple(sorted(groups, key=lambda group: -len(group.nodes)))
 
 
 def reference(groups: Sequence[Group]) -> Group | None:
@@ -65,17 +68,20 @@ def head(group: Group) -> str:
     return f"{name}: {group.answer.detail}" if group.answer.detail else name
 
 
-def group_lines(group: Group, base: Group | None = None) -> list[Line]:
-    """Return a group's head and its output; with `base` what differs from that one's."""
+def head_lines(group: Group) -> list[Line]:
+    """Return a group's head, and what to do about how it went."""
     answer = group.answer
     style = "title" if answer.state is OutcomeState.DONE else "bad" if answer.state is OutcomeState.FAILED else "warn"
     lines: list[Line] = [(Cell(head(group), style),)]
-    if answer.hint:
-        lines.append((Cell(f"  {answer.hint}", "muted"),))
+    return [*lines, (Cell(f"  {answer.hint}", "muted"),)] if answer.hint else lines
+
+
+def output_lines(group: Group, base: Group | None = None) -> list[Line]:
+    """Return a group's output, standard error marked; with `base` what differs from that one's."""
     if base is None or base is group:
-        return lines + [(Cell(text, "warn" if text.startswith(MARK) else "text"),) for text in _lines(answer)]
+        return [(Cell(text, "warn" if text.startswith(MARK) else "text"),) for text in _lines(group.answer)]
     found = diff_lines(base, group)[2:] or ["(the same output)"]
-    return lines + [(Cell(text, _diff_style(text)),) for text in found]
+    return [(Cell(text, _diff_style(text)),) for text in found]
 
 
 def _diff_style(text: str) -> str:
@@ -88,9 +94,10 @@ def groups_text(groups: Sequence[Group], *, diff: bool = False) -> str:
     ordered = groups if base is None else [base, *(group for group in groups if group is not base)]
     parts = []
     for group in ordered:
-        lines = [line_text(line).rstrip("\n") for line in group_lines(group, base)]
-        rule = "-" * min(max(len(lines[0]), 15), 79)
-        parts.append("\n".join((rule, lines[0], rule, *lines[1:])) + "\n")
+        above = [line_text(line) for line in head_lines(group)]
+        rule = "-" * min(max(len(above[0]), 15), 79)
+        below = [line_text(line) for line in output_lines(group, base)]
+        parts.append("\n".join((rule, *above, rule, *below)) + "\n")
     return "".join(parts)
 
 

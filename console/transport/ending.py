@@ -25,9 +25,9 @@ def end_script(pid: int) -> str:
         'while [ -n "$more" ]; do next=; '
         'for k in $more; do next="$next $(cat /proc/$k/task/*/children 2>/dev/null)"; done; '
         'more=$(echo $next); all="$all $more"; done; '
-        '"$@" kill -TERM -- -$p $all 2>/dev/null; n=0; '
+        '"$@" kill -s TERM -- -$p $all 2>/dev/null; n=0; '
         "while [ $n -lt 20 ] && [ -d /proc/$p ]; do n=$((n+1)); sleep 0.1; done; "
-        '"$@" kill -KILL -- -$p $all 2>/dev/null'
+        '"$@" kill -s KILL -- -$p $all 2>/dev/null'
     )
 
 
