@@ -19,11 +19,14 @@ from console.errors import Denied, Unreachable, UsageError
 if TYPE_CHECKING:
     from console.actions.errand import Errand
     from console.actions.running import Run, RunDesk, RunPlan
+    from console.config import Config
     from console.model import Answer, Group
     from console.session import Session
 
 TIMEOUT_S = 60.0
-FAN_OUT = 64
+FAN_OUT = 256
+CONNECTS = 64
+"""Logins at a time."""
 PROGRESS_S = 0.25
 INPUT_BYTES = 256 << 20
 _LINE_BYTES = 1 << 16
@@ -106,12 +109,23 @@ async def _run(call: Call, errand: Errand, fan_out: int) -> int:
     from console.commands.act import raise_silence
     from console.commands.state import jobs_listed
 
-    async with jobs_listed(call) as session:
+    async with jobs_listed(call, config=_in_a_hurry(call.config())) as session:
         if not session.store.nodes:
             raise_silence(session)
         desk = session.runner
         planned = desk.plan(targets.nodes(session.store, call.options.targets), errand, call.options.reason)
         return await _carry_out(call, session, desk, planned, fan_out)
+
+
+def _in_a_hurry(config: Config) -> Config:
+    """Return the configuration with more logins at a time, unless somebody set how many: no screen waits for them."""
+    import msgspec
+
+    from console.transport.pool import DEFAULT_MAX_CONNECTS
+
+    if config.ssh.max_connects != DEFAULT_MAX_CONNECTS:
+        return config
+    return msgspec.structs.replace(config, ssh=msgspec.structs.replace(config.ssh, max_connects=CONNECTS))
 
 
 async def _carry_out(call: Call, session: Session, desk: RunDesk, planned: RunPlan, fan_out: int) -> int:
