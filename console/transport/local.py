@@ -263,6 +263,8 @@ class LocalTransport:
             raise
         finally:
             self._running.discard(program)
+            if program.transport is not None:
+                program.transport.close()
         return program.exit_status or 0
 
     async def _end(self, program: _Program, leader: Sequence[str]) -> bool:

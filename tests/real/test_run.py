@@ -39,7 +39,7 @@ def state(tmp_path: Path) -> dict[str, str]:
 def on(fleet: ssh.SshFleet, *arguments: str, env: dict[str, str], **rest: float) -> subprocess.CompletedProcess[str]:
     """Run `qd run` on a fleet."""
     hosts = ("--hosts", ",".join(fleet.names), "--ssh-config", str(fleet.ssh_config))
-    return qd("run", *hosts, *arguments, env=env, **rest)  # type: ignore[arg-type]
+    return qd("run", *hosts, *arguments, env=env, **rest)
 
 
 def groups(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
