@@ -15,6 +15,7 @@ PARTS = {
     "fleet": "1,000 nodes × 8 GPUs live at 2 s: CPU and memory, and where it goes",
     "idle": "an idle screen: CPU and bytes to the terminal",
     "ssh_hosts": "200 sshd hosts live at 2 s, beside a bare asyncssh stream",
+    "run": "qd run on 50 and 200 sshd hosts, beside clush and a bare asyncssh loop",
     "micro": "simulation, store and parsers one by one",
     "logs": "10 GiB opened at the end; 1 GiB searched backwards, beside grep",
     "slurm_requests": "requests to slurmctld, beside watch squeue and watch sinfo",
