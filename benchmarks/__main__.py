@@ -15,6 +15,7 @@ PARTS = {
     "fleet": "1,000 nodes × 8 GPUs live at 2 s: CPU and memory, and where it goes",
     "idle": "an idle screen: CPU and bytes to the terminal",
     "ssh_hosts": "200 sshd hosts live at 2 s, beside a bare asyncssh stream",
+    "run": "qd run on 50 and 200 sshd hosts, beside clush and a bare asyncssh loop",
     "micro": "simulation, store and parsers one by one",
     "kube": "5,000 nodes and 20,000 pods of a real API server, beside the client's typed lists",
     "dead": "four clusters of which three are dead, beside the fourth alone",

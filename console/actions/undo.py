@@ -19,6 +19,7 @@ _NEVER: Mapping[str, str] = MappingProxyType(
         "cancel": "what was cancelled has ended: submit it again",
         "requeue": "what was requeued has begun anew",
         "reboot": "a node cannot be un-rebooted",
+        "run": "what ran has run: run what takes it back",
         "power-up": "power it down again where that is meant",
     }
 )
