@@ -9,6 +9,7 @@ import asyncio
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import asyncssh
 
