@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, get_type_hints
@@ -68,6 +68,8 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """A nodeset of hosts to show over SSH, beside the clusters."""
     node_name: str = "short"
     """Which names mean the same machine: `short`, `full`, or `~regex~` whose first group is the name."""
+    node_alias: dict[str, str] = {}
+    """Further names of machines to those that they stand under elsewhere; nodesets on both sides, pair by pair."""
     read_only: bool = False
     """Take away every action that changes something."""
     ssh: SshSettings = SshSettings()
@@ -103,6 +105,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     telemetry: str | None = None
     """all | visible | off for every cluster, whatever it says itself; None: as each says."""
     node_name: str = "short"
+    node_aliases: dict[str, str] = {}
+    """Alias to name, one by one."""
     read_only: bool = False
     simulated: bool = False
     ssh: SshSettings = SshSettings()
@@ -157,6 +161,7 @@ def load(overrides: Overrides, environ: Mapping[str, str], system_file: Path = S
         clusters=clusters,
         only=only,
         node_name=settings.node_name,
+        node_aliases=_aliases(settings.node_alias, documents),
         read_only=settings.read_only or overrides.read_only,
         simulated=overrides.simulate is not None,
         ssh=ssh,
@@ -193,6 +198,25 @@ def name_rule(text: str, where: str = "node_name") -> Callable[[str, str], str]:
             return lambda _cluster, name: match[1] if (match := pattern.match(name)) and match[1] else name
         raise ConfigError("the expression needs exactly one (group)", where, r"for example ~([^.]+)\..*~")
     raise ConfigError(clean(f"{text} is no rule"), where, _RULES)
+
+
+def _aliases(table: Mapping[str, str], documents: Sequence[Document]) -> dict[str, str]:
+    """Return each alias with its name. ConfigError where the nodesets do not pair."""
+    from console.nodeset import expand
+
+    found: dict[str, str] = {}
+    for other, name in table.items():
+        key = ("node_alias", other)
+        where = next((clean(one.where(key)) for one in documents if other in one.values.get("node_alias", {})), other)
+        try:
+            others, names = expand(other), expand(name)
+        except UsageError as error:
+            raise ConfigError(error.in_one_line, where, 'for example "i-0[01-16]" = "gpu[01-16]"') from None
+        if len(others) != len(names):
+            what = f"{other} names {len(others)} machines and {name} names {len(names)}"
+            raise ConfigError(clean(what), where, "as many on both sides, in the same order")
+        found.update(zip(others, names, strict=True))
+    return found
 
 
 def parse_simulate(text: str) -> dict[str, int]:
@@ -270,7 +294,7 @@ def variables() -> dict[str, tuple[KeyPath, Any]]:
     found: dict[str, tuple[KeyPath, Any]] = {}
     for section, struct in (((), _File), (("ssh",), SshSettings), (("ui",), UiSettings)):
         for name, hint in get_type_hints(struct, include_extras=True).items():
-            if name not in ("cluster", "ssh", "ui", "keymap", "columns"):
+            if name not in ("cluster", "node_alias", "ssh", "ui", "keymap", "columns"):
                 key: KeyPath = (*section, name)
                 found["QD_" + "_".join(map(str, key)).upper()] = (key, hint)
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Any
 
 from console.errors import UsageError
@@ -41,7 +42,12 @@ def expand(text: str, groups: Groups | None = None) -> list[str]:
 
 def fold(names: Iterable[str]) -> str:
     """Return the shortest nodeset of these names; an empty text for none."""
-    unique = sorted(set(names))
+    return _fold(tuple(sorted(set(names))))
+
+
+@lru_cache(maxsize=1024)
+def _fold(unique: tuple[str, ...]) -> str:
+    # The nodes of a job are folded again whenever anything of it changes.
     if len(unique) < 2 or all(_WITHOUT_NUMBER.fullmatch(name) for name in unique):
         return ",".join(unique)
     from ClusterShell.NodeSet import NodeSet, NodeSetException

@@ -240,7 +240,7 @@ class Drainer(Performer, Protocol):
     """Takes nodes out of work and brings them back."""
 
     node_actions: frozenset[str]
-    """Of `drain`, `resume`, `power-down`, `power-up`, `reboot`."""
+    """Of `drain`, `cordon` (only where a drain does more), `resume`, `power-down`, `power-up`, `reboot`."""
 
     async def look_nodes(self, names: Sequence[str]) -> tuple[Node, ...]:
         """Return these nodes as they are now, past every cache; one that is not known is left out. SourceError."""

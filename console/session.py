@@ -402,8 +402,9 @@ class Session:
 
     def _node_rule(self) -> NameRule:
         from console.config import name_rule
+        from console.model.identity import with_aliases
 
-        return name_rule(self._config.node_name)
+        return with_aliases(name_rule(self._config.node_name), self._config.node_aliases)
 
     def _take(self, batch: Batch) -> None:
         """Bring one batch to the store: at once, or in slices behind what is still coming in of its source."""

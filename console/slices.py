@@ -3,10 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Generator
 from typing import TypeVar
 
 T = TypeVar("T")
+
+
+class Pace:
+    """Lets the event loop breathe whenever some milliseconds of work have gone."""
+
+    def __init__(self, slice_s: float = 0.004) -> None:
+        self._slice_s = slice_s
+        self._began = time.perf_counter()
+
+    async def breathe(self) -> None:
+        """Give way if it is time to."""
+        if time.perf_counter() - self._began > self._slice_s:
+            await asyncio.sleep(0)
+            self._began = time.perf_counter()
 
 
 async def sliced(steps: Generator[None, None, T]) -> T:

@@ -3,7 +3,8 @@
 #   run      .venv with what the console needs
 #   dev      the same and what tests, checks and benchmarks need
 #   systems  Debian packages of the real systems in the tests; without root or apt it only says what is absent;
-#            and Ray, in a virtual environment of its own under ~/.cache/quarterdeck
+#            and Ray, in a virtual environment of its own under ~/.cache/quarterdeck; where an archive of Slurm 25.11
+#            lies beside the checkout that too, to /opt, and pyslurm built against it, like Ray
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -78,6 +79,31 @@ ray() {
     fi
 }
 
+pyslurm() {
+    # It is built against the Slurm of the archive, and takes three minutes; where that is not, nor is this.
+    local version=25.11.2 prefix=/opt/slurm-25.11
+    local home="${XDG_CACHE_HOME:-$HOME/.cache}/quarterdeck/pyslurm-$version"
+    [ -z "${QD_TEST_PYSLURM:-}" ] && [ -d "$prefix/include/slurm" ] && [ ! -x "$home/bin/python" ] || return 0
+    echo "building pyslurm $version into $home"
+    rm -rf "$home"
+    local python=.venv/bin/python
+    [ -x "$python" ] || python=$(find_python)
+    if ! { "$python" -m venv "$home" && SLURM_INCLUDE_DIR=$prefix/include SLURM_LIB_DIR=$prefix/lib \
+        "$home/bin/pip" install --quiet --disable-pip-version-check "pyslurm==$version"; }; then
+        rm -rf "$home"
+        echo "setup: could not build pyslurm; its tests are skipped" >&2
+    fi
+}
+
+slurm_archive() {
+    # A newer Slurm comes as an archive beside the checkout, or not at all; its prefix is compiled in.
+    local packed
+    for packed in "${QD_TEST_SLURM:-../shared/real/slurm-25.11}"/slurm-25.11*.tar.zst; do
+        [ -r "$packed" ] && [ ! -x /opt/slurm-25.11/sbin/slurmctld ] && as_root || continue
+        tar --zstd -xf "$packed" -C / opt/slurm-25.11
+    done
+}
+
 systems() {
     # program or file : Debian package
     local wanted="sshd:openssh-server ssh:openssh-client slurmctld:slurmctld slurmd:slurmd sinfo:slurm-client
@@ -92,12 +118,14 @@ systems() {
     [ -e /usr/share/fonts/truetype/dejavu/DejaVuSansMono.ttf ] || absent="$absent fonts-dejavu-core"
     dpkg -s slurm-wlm-mysql-plugin >/dev/null 2>&1 || absent="$absent slurm-wlm-mysql-plugin"
     # OpenPBS comes as an archive beside the checkout, or not at all; what it needs is listed there.
-    local openpbs=${QD_TEST_OPENPBS:-../shared/real/openpbs}/apt.txt
-    if [ -r "$openpbs" ]; then
-        for pair in $(cat "$openpbs"); do
+    # So does a newer Slurm.
+    local list
+    for list in "${QD_TEST_OPENPBS:-../shared/real/openpbs}/apt.txt" "${QD_TEST_SLURM:-../shared/real/slurm-25.11}/apt.txt"; do
+        [ -r "$list" ] || continue
+        for pair in $(cat "$list"); do
             dpkg -s "$pair" >/dev/null 2>&1 || absent="$absent $pair"
         done
-    fi
+    done
     [ -n "$absent" ] || return 0
     if as_root; then
         # shellcheck disable=SC2086  # a list of words
@@ -110,6 +138,6 @@ systems() {
 case "${1:-}" in
     run) packages requirements.lock .venv/.run ;;
     dev) packages requirements-dev.lock .venv/.dev ; touch .venv/.run ;;
-    systems) systems ; ray ;;
-    *) sed -n '2,6s/^# //p' "$0" >&2 ; exit 2 ;;
+    systems) systems ; ray ; slurm_archive ; pyslurm ;;
+    *) sed -n '2,8s/^# //p' "$0" >&2 ; exit 2 ;;
 esac

@@ -32,6 +32,7 @@ class Kind:
 ORDERS: Mapping[str, Kind] = MappingProxyType(
     {
         "drain": Kind(of_nodes=True, needs_reason=True),
+        "cordon": Kind(of_nodes=True, needs_reason=True),
         "resume": Kind(of_nodes=True, spares_jobs=True),
         "power-down": Kind(of_nodes=True, needs_reason=True),
         "power-up": Kind(of_nodes=True, spares_jobs=True),

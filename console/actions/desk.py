@@ -25,8 +25,8 @@ from console.plugin import Backend, Drainer, JobControl, Performer
 from console.store import NodeView, Store
 from console.text import clean
 
-LOOK_AGAIN_S = (0.0, 0.3, 0.7, 1.5, 2.5)
-"""Pauses before each look whether the promise of a plan holds: schedulers take a moment."""
+LOOK_AGAIN_S = (0.0, 0.3, 0.7, 1.5, 2.5, 5.0, 5.0)
+"""Pauses before each look whether the promise of a plan holds: a job that is ended has ten seconds to end by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +92,8 @@ class ActionDesk:
         """Return the actions that can be done in a cluster."""
         drainer, control = self._drainers.get(cluster), self._controls.get(cluster)
         nodes = drainer.node_actions if drainer is not None else frozenset()
+        if "drain" in nodes:
+            nodes |= {"cordon"}
         return nodes | (control.job_actions if control is not None else frozenset())
 
     def node_orders(
@@ -129,9 +131,22 @@ class ActionDesk:
         # It is shown, journalled and given to schedulers that keep it in one line.
         reason = None if reason is None else clean(reason, limit=0)
         return tuple(
-            Order(action=action, cluster=cluster, names=tuple(dict.fromkeys(names)), reason=reason, value=value, by=by)
+            Order(
+                action=self._own_word(action, cluster),
+                cluster=cluster,
+                names=tuple(dict.fromkeys(names)),
+                reason=reason,
+                value=value,
+                by=by,
+            )
             for cluster, names in wanted.items()
-        )  # fmt: skip
+        )
+
+    def _own_word(self, action: str, cluster: str) -> str:
+        """Return what a cluster calls an action: where jobs run on anyway a cordon is a drain."""
+        drainer = self._drainers.get(cluster)
+        same = action == "cordon" and drainer is not None and "cordon" not in drainer.node_actions
+        return "drain" if same else action
 
     # ---- planning
 
@@ -173,7 +188,10 @@ class ActionDesk:
     async def undo_plan(self, attempt: Attempt) -> Plan:
         """Return the plan that brings back what was before an attempt. UsageError when that cannot be."""
         found = undo.undoing(attempt, self.around.person.user)
-        return await self.plan(found.orders, undoes=attempt.id, warnings=found.warnings)
+        orders = [
+            msgspec.structs.replace(order, action=self._own_word(order.action, order.cluster)) for order in found.orders
+        ]
+        return await self.plan(orders, undoes=attempt.id, warnings=found.warnings)
 
     async def again(self, plan: Plan) -> tuple[Plan, tuple[str, ...]]:
         """Return the plan made anew, and in words how the world changed since; nothing: the old one still holds."""

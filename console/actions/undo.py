@@ -55,7 +55,7 @@ def undoing(attempt: Attempt, by: str) -> Undoing:
             continue
         action, reason, value = back
         wanted.setdefault((seen.cluster, action, reason, value), []).append(seen.name)
-        if action == "drain" and seen.reason_by:
+        if action == "cordon" and seen.reason_by:
             found.warnings.append(f"{seen.name}: the reason of {seen.reason_by} comes back under your name")
     if not wanted:
         raise UsageError("nothing was done that could be undone", attempt.id, "qd journal shows each attempt")
@@ -75,9 +75,9 @@ def _touched(attempt: Attempt) -> set[tuple[str, str]]:
 
 def _back(action: str, seen: Seen) -> tuple[str, str | None, str | None] | None:
     """Return the action that brings back what was, with its reason and value."""
-    if action in ("drain", "resume"):
+    if action in ("drain", "cordon", "resume"):
         if seen.state in _DRAINED:
-            return "drain", seen.reason or "as before", None
+            return "cordon", seen.reason or "as before", None
         return "resume", None, None
     if action in _BACK:
         return _BACK[action], None, None

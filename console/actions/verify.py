@@ -12,7 +12,7 @@ _ENDED = frozenset(state for state in JobState if state.ended)
 _WAITS = frozenset({JobState.PENDING, JobState.HELD})
 
 _NODES: Mapping[str, frozenset[NodeState]] = MappingProxyType(
-    {"drain": _OUT, "resume": frozenset(NodeState) - _OUT - {NodeState.DOWN, NodeState.UNKNOWN}}
+    {"drain": _OUT, "cordon": _OUT, "resume": frozenset(NodeState) - _OUT - {NodeState.DOWN, NodeState.UNKNOWN}}
 )
 _JOBS: Mapping[str, frozenset[JobState]] = MappingProxyType(
     {

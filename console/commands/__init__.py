@@ -36,7 +36,7 @@ COMMANDS: Mapping[str, Entry] = MappingProxyType(
         "logs": Entry("logs", "the output of a job; -f follows it"),
         "drain": Entry("act", "take nodes out of work, with a reason"),
         "resume": Entry("act", "bring nodes back to work"),
-        "cordon": Entry("act", "the Kubernetes word for drain"),
+        "cordon": Entry("act", "let nodes take no new work, and let what runs there run on"),
         "uncordon": Entry("act", "the Kubernetes word for resume"),
         "power-down": Entry("act", "power nodes down once their jobs have ended"),
         "power-up": Entry("act", "power nodes up"),

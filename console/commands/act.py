@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 HEALTH_S = 5.0
 """How long nodes have to show how they are before they are resumed."""
-WORDS: Mapping[str, str] = MappingProxyType({"cordon": "drain", "uncordon": "resume"})
+WORDS: Mapping[str, str] = MappingProxyType({"uncordon": "resume"})
 """Commands that are other words for an action."""
 
 

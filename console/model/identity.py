@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 NameRule = Callable[[str, str], str]
 """From (cluster, name) to the identity of the machine."""
@@ -14,6 +14,16 @@ def short_host(_cluster: str, name: str) -> str:
     if not dot or head.isdigit() or ":" in name:
         return name
     return head
+
+
+def with_aliases(rule: NameRule, aliases: Mapping[str, str]) -> NameRule:
+    """Return a rule that knows further names of machines: alias to the name it stands under elsewhere."""
+
+    def key(cluster: str, name: str) -> str:
+        other = aliases.get(name) or aliases.get(rule(cluster, name))
+        return rule(cluster, name if other is None else other)
+
+    return key if aliases else rule
 
 
 class Identity:

@@ -8,7 +8,8 @@ from typing import Literal, NamedTuple
 
 from console.text import ELLIPSIS, is_mark
 
-Align = Literal["left", "right"]
+Align = Literal["left", "right", "middle"]
+"""Where text stands. `middle`: at the left, and what is too long is cut in its middle: names differ at both ends."""
 Run = tuple[str, str]
 """(text, style)"""
 
@@ -70,6 +71,12 @@ def _cut(text: str, width: int) -> tuple[str, int]:
     return text, taken
 
 
+def _cut_end(text: str, width: int) -> tuple[str, int]:
+    """Return as much of the end of a text as fits, and the cells that it takes."""
+    kept, size = _cut(text[::-1], width)
+    return kept[::-1], size
+
+
 def fit(text: str, width: int, align: Align = "left", ellipsis: str = ELLIPSIS) -> str:
     """Return the text in exactly `width` cells: padded, or cut with an ellipsis (one cell; `~` in ASCII
     mode)."""
@@ -77,8 +84,9 @@ def fit(text: str, width: int, align: Align = "left", ellipsis: str = ELLIPSIS) 
         return ""
     size = cell_width(text)
     if size > width:
-        text, size = _cut(text, width - 1)
-        text, size = text + ellipsis, size + 1
+        tail, taken = _cut_end(text, width // 2) if align == "middle" else ("", 0)
+        text, size = _cut(text, width - 1 - taken)
+        text, size = text + ellipsis + tail, size + 1 + taken
     pad = " " * (width - size)
     return pad + text if align == "right" else text + pad
 

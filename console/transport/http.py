@@ -18,11 +18,10 @@ from __future__ import annotations
 import asyncio
 import importlib
 import logging
-import os
-import re
 import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit
 
@@ -32,12 +31,12 @@ from console.errors import (
     ConnectionLost,
     Denied,
     SourceError,
-    TimedOut,
     Unreachable,
     Unsupported,
 )
 from console.text import clean
-from console.transport.secret import Secret
+from console.transport.http_failures import Translated, gist
+from console.transport.secret import Token
 
 if TYPE_CHECKING:
     import aiohttp
@@ -54,7 +53,6 @@ _ERROR_BYTES = 16 << 10
 """How much of the body of a failure is read for its words."""
 _PIECE_BYTES = 64 << 10
 _CONNECTIONS = 8
-_TAGS = re.compile(r"<(?:style|script|title)\b.*?</|<[^>]*>?", re.DOTALL)
 
 
 class NotThere(Unsupported):
@@ -96,24 +94,40 @@ class HttpClient:
         url: str,
         *,
         timeout_s: float = 10.0,
-        token: Secret | None = None,
+        token: Token | None = None,
+        token_header: str | None = None,
         ca_file: str | None = None,
         tunnel: Tunnel | None = None,
+        words: Callable[[bytes], str] | None = None,
+        first_only: bool = False,
     ) -> None:
-        """`url` may have a path, under which all others lie. Does no I/O; ConfigError when it cannot be one."""
-        self.url = checked_url(url)
-        self.name = f"{self.url} through {tunnel.name}" if tunnel else self.url
+        """`url` may have a path, under which all others lie, or be `unix:/path` of a socket on this host.
+
+        `token_header`: where the token goes, bare; None: a bearer's, in Authorization. `words`: what the body of a
+        failure says, where `gist` would not find it. `first_only`: it may answer twice (`http_first`). Does no I/O;
+        ConfigError when the URL cannot be one.
+        """
+        self._unix = socket_path(url)
+        self.url = checked_url(url) if self._unix is None else "http://localhost"
+        shown = self.url if self._unix is None else f"unix:{clean(self._unix)}"
+        self.name = f"{shown} through {tunnel.name}" if tunnel else shown
         """How errors and people call it."""
+        if tunnel is not None and self._unix is not None:
+            hint = "let the service listen on a port of that host too, and name that"
+            raise ConfigError("a socket of another host cannot be reached", self.name, hint)
         if tunnel is not None and self.url.startswith("https:"):
             hint = "name the plain port that the service has on that host, the line itself is encrypted by SSH"
             raise ConfigError("https cannot go through a host", self.name, hint)
         self._timeout_s = timeout_s
         self._token = token
+        self._token_header = token_header
+        self._words = words or gist
+        self._first_only = first_only
         self._ca_file = ca_file
         self._tunnel = tunnel
         self._session: aiohttp.ClientSession | None = None
         self._socket: str | None = None
-        """Of the tunnel that the session goes through."""
+        """That the session goes through: the tunnel's, or the service's own."""
         self._closed = False
 
     async def get(
@@ -123,11 +137,15 @@ class HttpClient:
         *,
         timeout_s: float | None = None,
         limit_bytes: int = LIMIT_BYTES,
+        method: str = "GET",
     ) -> bytes:
-        """Return the body of a 2xx answer. `path` is quoted already. Raises SourceError as the module says."""
+        """Return the body of a 2xx answer. `path` is quoted already. Raises SourceError as the module says.
+
+        `method`: what is asked, without a body; anything but GET changes something there.
+        """
         patience = timeout_s or self._timeout_s
         with self.translated(patience):
-            async with asyncio.timeout(patience), self._answer(path, query) as response:
+            async with asyncio.timeout(patience), self._answer(path, query, method) as response:
                 data = await self._read(response, limit_bytes)
                 if data is None:
                     hint = "ask for less, or raise the limit"
@@ -154,21 +172,25 @@ class HttpClient:
         if self._tunnel is not None:
             await self._tunnel.close()
 
-    def translated(self, timeout_s: float) -> _Translated:
+    def translated(self, timeout_s: float) -> Translated:
         """Return a context that raises what goes wrong inside of it as a SourceError."""
-        return _Translated(self.name, timeout_s)
+        return Translated(self.name, timeout_s)
 
     @asynccontextmanager
-    async def _answer(self, path: str, query: Query) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def _answer(self, path: str, query: Query, method: str = "GET") -> AsyncIterator[aiohttp.ClientResponse]:
         session = await self._ready()
         from yarl import URL
 
         target = f"{self.url}{path}?{urlencode(query)}" if query else f"{self.url}{path}"
-        headers = {"Authorization": f"Bearer {self._token.read()}"} if self._token else {}
-        async with session.get(URL(target, encoded=True), headers=headers, allow_redirects=False) as response:
+        headers: dict[str, str] = {}
+        if self._token is not None:
+            value = self._token.read()
+            headers = {self._token_header: value} if self._token_header else {"Authorization": f"Bearer {value}"}
+        url = URL(target, encoded=True)
+        async with session.request(method, url, headers=headers, allow_redirects=False) as response:
             if not 200 <= response.status < 300:
                 words = await self._read(response, _ERROR_BYTES, cut=True)
-                raise self._failure(path, response.status, gist(words or b""))
+                raise self._failure(path, response.status, self._words(words or b""))
             yield response
 
     @staticmethod
@@ -197,7 +219,7 @@ class HttpClient:
         """Return the session, a new one when the tunnel had to be dug anew."""
         if self._closed:
             raise ConnectionLost("the console has closed this connection", self.name, "start the console again")
-        socket = await self._tunnel.socket() if self._tunnel else None
+        socket = await self._tunnel.socket() if self._tunnel else self._unix
         if self._session is not None and socket != self._socket:
             session, self._session = self._session, None
             await session.close()
@@ -220,6 +242,10 @@ class HttpClient:
             connector = aiohttp.UnixConnector(socket, limit=_CONNECTIONS)
         else:
             connector = aiohttp.TCPConnector(ssl=self._trust(), limit=_CONNECTIONS)
+        if self._first_only:
+            from console.transport.http_first import FirstAnswer
+
+            connector._factory = partial(FirstAnswer, loop=asyncio.get_running_loop())  # type: ignore[assignment]
         return aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -235,54 +261,6 @@ class HttpClient:
         except (OSError, ValueError) as error:
             what = f"no certificates can be read from {clean(self._ca_file)}: {clean(str(error))}"
             raise Unsupported(what, self.name, "ca_file must name a PEM file that you may read") from None
-
-
-class _Translated:
-    """Turns what aiohttp, sockets and deadlines raise into a SourceError."""
-
-    def __init__(self, name: str, timeout_s: float) -> None:
-        self._name = name
-        self._timeout_s = timeout_s
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if error is None or isinstance(error, SourceError):
-            return
-        if isinstance(error, TimeoutError):
-            raise TimedOut(f"no answer within {self._timeout_s:g} s", self._name, "is its host overloaded?") from None
-        if isinstance(error, (OSError, ValueError)) or type(error).__module__.startswith("aiohttp."):
-            raise _source_error(error, self._name) from None
-
-
-def _source_error(error: BaseException, name: str) -> SourceError:
-    import aiohttp
-
-    words = clean(getattr(error, "message", None) or str(error), limit=200)
-    if isinstance(error, aiohttp.ClientSSLError) or isinstance(getattr(error, "os_error", None), ssl.SSLError):
-        cause = getattr(error, "os_error", None) or getattr(error, "certificate_error", None) or error
-        hint = "name the authority that signed it: ca_file"
-        return Denied(f"its certificate is not trusted: {clean(str(cause), limit=200)}", name, hint)
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return Unreachable("there is no such host", name, "look at the name in the configuration, and at DNS")
-    if isinstance(error, aiohttp.ClientConnectorError):
-        number = error.os_error.errno or 0
-        reason = os.strerror(number) if number > 0 else words
-        return Unreachable(f"no connection: {reason}", name, "does the service listen there?")
-    if isinstance(error, (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, aiohttp.ClientPayloadError, OSError)):
-        return ConnectionLost(f"the line was cut: {words or 'without a word'}", name, "it is asked again soon")
-    return BadAnswer(f"this is no HTTP that can be read: {words}", name, "does another service listen there?")
-
-
-def gist(body: bytes) -> str:
-    """Return what the body of a failure says, in one clean line: the end of a traceback, the text of a page."""
-    text = body.decode("utf-8", "replace").strip()
-    if text.startswith("Traceback "):
-        text = text.rpartition("\n")[2]
-    elif text.startswith("<"):
-        text = _TAGS.sub(" ", text).strip()
-    return clean(text, limit=300)
 
 
 def checked_url(url: str) -> str:
@@ -303,6 +281,17 @@ def checked_url(url: str) -> str:
     if parts.query or parts.fragment:
         raise ConfigError("the URL of a service ends with its path", shown, example)
     return url.rstrip("/")
+
+
+def socket_path(url: str) -> str | None:
+    """Return the path of `unix:/path`, None for another URL. ConfigError when the path cannot be one."""
+    if not url.startswith("unix:"):
+        return None
+    path = url.removeprefix("unix:").removeprefix("//")
+    if not path.startswith("/") or not path.isprintable():
+        example = "for example unix:/run/slurmrestd/slurmrestd.socket"
+        raise ConfigError("the path of a socket is absolute", clean(url, limit=200), example)
+    return path
 
 
 def address(url: str) -> tuple[str, int]:

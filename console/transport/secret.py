@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Protocol
 
 from console.errors import ConfigError, Denied
 from console.text import clean
 
 _LIMIT_BYTES = 64 << 10
 _EXAMPLE = 'for example "env:RAY_AUTH_TOKEN" or "file:~/.ray/auth_token"'
+
+
+class Token(Protocol):
+    """Whoever has a token to show."""
+
+    def read(self) -> str:
+        """Return it. Denied when there is none."""
 
 
 class Secret:

@@ -121,6 +121,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("explain", ("E",), "Why", "why this job waits or failed", "Job", OF_JOBS, needs="explain", footer=6),
     Action("log", ("L",), "Log", "the output of this job, live", "Job", OF_JOBS, needs="log", footer=7),
     _order("drain", "d", "Drain", "let the nodes take no new work; says first whom it meets", footer=10),
+    _order("cordon", "", "Cordon", "let the nodes take no new work and let what runs there run on"),
     _order("resume", "r", "Resume", "let the nodes take work again; looks first how they are", footer=11),
     _order("power-down", "", "Power down", "power the nodes down once their jobs have ended"),
     _order("power-up", "", "Power up", "power the nodes up again"),

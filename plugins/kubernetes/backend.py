@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from console.errors import QuarterdeckError, SourceError, TimedOut
-from console.model import Cluster, ClusterKind, Explanation, Job, LogStream, Node, Queue, Records
+from console.model import (
+    Cluster,
+    ClusterKind,
+    Draft,
+    Explanation,
+    Job,
+    LogStream,
+    Node,
+    Order,
+    Queue,
+    Records,
+    Step,
+)
 from console.plugin import Check, LogReader, Site
+from console.slices import Pace
 from plugins.kubernetes import kubeconfig
+from plugins.kubernetes.acting import Acting
 from plugins.kubernetes.board import Board, job_id
 from plugins.kubernetes.client import Client
 from plugins.kubernetes.jobs import OVER, JobMaker
@@ -17,6 +31,7 @@ from plugins.kubernetes.kinds import NODES, PODS, Role
 from plugins.kubernetes.kubeconfig import Access
 from plugins.kubernetes.mirror import Timing
 from plugins.kubernetes.node import NodeFacts, NodeMaker
+from plugins.kubernetes.orders import JOB_ACTIONS, NODE_ACTIONS
 from plugins.kubernetes.pods import JobKey
 from plugins.kubernetes.resources import Accelerators
 from plugins.kubernetes.settings import KubernetesSettings
@@ -24,8 +39,6 @@ from plugins.kubernetes.watching import Watched, Watching, pods_unknown
 
 PERIOD_S = 5.0
 """How often we look at what the watches brought although they say nothing; when they do, it is looked at soon."""
-SLICE = 64
-"""Records that are made between two breaths of the loop."""
 SWEEP_S = 60.0
 """How often we look for jobs that ended too long ago to be listed."""
 
@@ -33,9 +46,11 @@ T = TypeVar("T")
 
 
 class KubernetesBackend:
-    """Offers Inventory, Queue, Announcer, Explainer and Logs of one cluster. See `console.plugin`."""
+    """Offers all of `console.plugin` but telemetry and accounting, of one cluster."""
 
     kind = ClusterKind.KUBERNETES
+    node_actions = NODE_ACTIONS
+    job_actions = JOB_ACTIONS
     inventory_period_s = PERIOD_S
     jobs_period_s = PERIOD_S
     requests_per_minute: float | None = None
@@ -48,6 +63,7 @@ class KubernetesBackend:
         self.client = Client(self._access, site.transport(), site.now, settings.timeout_s)
         self.board = Board(Accelerators(settings.accelerators))
         self.watching = Watching(self.client, self.board, settings, timing)
+        self._acting = Acting(site.cluster, self.client, self.board, self.watching)
         self._nodes = NodeMaker(site.cluster, self.board.accelerators)
         self._jobs = JobMaker(site.cluster, self.board)
         self._told_nodes: set[str] = set()
@@ -170,6 +186,38 @@ class KubernetesBackend:
 
         return PodLog(self.client, stream)
 
+    # ---- acting
+
+    async def look_nodes(self, names: Sequence[str]) -> tuple[Node, ...]:
+        """See `Drainer`: as the watch has them, which is as the server has them. Raises SourceError where it fails."""
+        await self._know_jobs()
+        nodes = await self._tried(NODES.plural)
+        if nodes.error is not None:
+            raise nodes.error
+        unknown = pods_unknown(self.watching)
+        facts = (self.board.nodes.get(name) for name in names)
+        return tuple(self._node(one, unknown) for one in facts if one is not None)
+
+    async def look_jobs(self, ids: Sequence[str]) -> tuple[Job, ...]:
+        """See `JobControl`: as the watches have them. Raises SourceError where they fail."""
+        await self._know_jobs()
+        if (error := self.watching.kinds[PODS.plural].error) is not None:
+            raise error
+        keys = ((short, namespace, name) for namespace, short, name in (text.split("/", 2) for text in ids))
+        return tuple(job for key in keys if (job := self._jobs.record(key)) is not None)
+
+    async def plan_nodes(self, order: Order, nodes: Sequence[Node], jobs: Sequence[Job]) -> Draft:
+        """See `Drainer`."""
+        return await self._acting.plan_nodes(order, nodes)
+
+    async def plan_jobs(self, order: Order, jobs: Sequence[Job]) -> Draft:
+        """See `JobControl`."""
+        return self._acting.plan_jobs(order, jobs)
+
+    async def perform(self, step: Step) -> None:
+        """See `Performer`."""
+        await self._acting.perform(step)
+
     async def doctor(self) -> list[Check]:
         """See `Backend`."""
         from plugins.kubernetes.doctor import examine
@@ -219,11 +267,11 @@ class KubernetesBackend:
         """Take what changed and forget it, in slices; all of it comes again when we are not let finish."""
         taken = list(dirty)
         dirty.clear()
+        pace = Pace()
         try:
-            for count, each in enumerate(taken, 1):
+            for each in taken:
                 take(each)
-                if count % SLICE == 0:
-                    await asyncio.sleep(0)
+                await pace.breathe()
         except BaseException:
             dirty.update(taken)
             raise

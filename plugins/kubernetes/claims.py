@@ -148,6 +148,8 @@ class Devices:
 
     def of_pods(self, pods: Iterable[Key]) -> Counts:
         """Return the devices that pods hold by claims; one that several share counts once."""
+        if not self._of_pod:
+            return ()
         claims = {claim.key: claim for pod in pods for claim in self._of_pod.get(pod, {}).values()}
         found: Counter[str] = Counter()
         for claim in claims.values():

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
+import msgspec
+
 import console
 from console.errors import BadAnswer, ConfigError, Denied, SourceError
 from console.text import clean
@@ -75,6 +77,10 @@ class Client:
     async def post(self, path: str, body: Mapping[str, Any]) -> bytes:
         """Create something that only answers (a review) and return the answer."""
         return await self._whole("POST", path, None, JSON, body, None)
+
+    async def send(self, method: str, path: str, body: str, timeout_s: float) -> bytes:
+        """Change something, once: a PATCH (merge), POST or DELETE with a body of JSON. Return the answer."""
+        return await self._whole(method, path, None, JSON, msgspec.json.decode(body), timeout_s)
 
     @contextlib.asynccontextmanager
     async def stream(
@@ -173,6 +179,8 @@ class Client:
 
         access = self._logged_in().access
         headers = {"Accept": accept, "User-Agent": _AGENT, **access.impersonate}
+        if body is not None:
+            headers["Content-Type"] = "application/merge-patch+json" if method == "PATCH" else "application/json"
         if secret.authorization is not None:
             headers["Authorization"] = secret.authorization
         url = access.server + path + (f"?{urlencode(params)}" if params else "")

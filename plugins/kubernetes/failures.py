@@ -70,9 +70,13 @@ class Expired(SourceError):
 class Busy(Unreachable):
     """It asks to be left alone for `retry_after_s` seconds, or did not say how long (None)."""
 
-    def __init__(self, what: str, where: str, hint: str = "", retry_after_s: float | None = None) -> None:
+    def __init__(
+        self, what: str, where: str, hint: str = "", retry_after_s: float | None = None, said: str = ""
+    ) -> None:
         super().__init__(what, where, hint)
         self.retry_after_s = retry_after_s
+        self.said = said
+        """The server's own words: which budget refuses an eviction."""
 
 
 class Missing(Unsupported):
@@ -115,7 +119,10 @@ def failure(code: int, body: bytes, headers: Mapping[str, str], where: str, user
     if code == 410:
         return Expired(said or "too old", where)
     if code == 429:
-        return Busy("the API server has no room for this user's requests now", where, "it is asked again soon", wait)
+        causes = [cause.message for cause in (status.details.causes if status.details else []) if cause.message]
+        words = clean(" ".join([said, *causes]), limit=600)
+        what = "the API server has no room for this user's requests now"
+        return Busy(what, where, "it is asked again soon", wait, words)
     if (found := _KUBELET.search(status.message)) is not None:
         what = f"the kubelet of the node does not answer ({clean(found['host'])}): {clean(found['why'], limit=200)}"
         return Unreachable(what, where, "kubectl describe node tells how the node is; the API server itself is well")

@@ -19,6 +19,7 @@ from typing import Generic, Protocol, TypeVar
 import msgspec
 
 from console.errors import BadAnswer, Denied, QuarterdeckError, SourceError, TimedOut, Unsupported
+from console.slices import Pace
 from plugins.kubernetes.client import Client
 from plugins.kubernetes.failures import SERVER_HINT, Busy, Expired, Forbidden, failure, read_status
 from plugins.kubernetes.kinds import Resource
@@ -34,6 +35,8 @@ class Keyed(Protocol):
 
 
 T = TypeVar("T", bound=Keyed)
+_PATIENCE = 8
+"""Objects between two looks at the clock."""
 _LINE_LIMIT = 64 << 20
 
 
@@ -48,8 +51,8 @@ class Timing:
     first_pause_s: float = 1.0
     last_pause_s: float = 30.0
     denied_pause_s: float = 30.0
-    page: int = 250
-    """Objects in a page: decoding one keeps the loop busy for some milliseconds."""
+    page: int = 500
+    """Objects in a page."""
 
 
 class Shelf(Generic[T]):
@@ -124,6 +127,9 @@ class Mirror(Generic[T]):
         self._news = news
         self._rng = rng
         self._version: str | None = None
+        """Of what is on the shelf; None: nothing, or it has expired."""
+        self._last: msgspec.Raw | None = None
+        """What came since, whose version nobody needed yet."""
         self._failures = 0
 
     async def run(self) -> None:
@@ -137,7 +143,7 @@ class Mirror(Generic[T]):
                 self.tried.set()
                 raise
             except Expired:
-                self._version = None
+                self._version = self._last = None
                 if self._failures:
                     await self._pause(None)
                 self._failures += 1
@@ -207,12 +213,13 @@ class Mirror(Generic[T]):
         return page.metadata.resource_version
 
     async def _take(self, page: Listing, listed: set[tuple[str, ...]]) -> None:
+        pace = Pace()
         for count, item in enumerate(page.items or (), 1):
             key = self._shelf.put(item)
             if key is not None:
                 listed.add(key)
-            if count % self._timing.page == 0:
-                await asyncio.sleep(0)
+            if count % _PATIENCE == 0:
+                await pace.breathe()
         await asyncio.sleep(0)
 
     # ---- watch
@@ -220,6 +227,7 @@ class Mirror(Generic[T]):
     async def _watch(self) -> None:
         """Follow one watch to its end. Raises Expired, and SourceError when it breaks."""
         loop = asyncio.get_running_loop()
+        self._note_version()
         length = self._timing.watch_s * (0.9 + 0.2 * self._rng())
         params = {
             "watch": "1",
@@ -237,6 +245,12 @@ class Mirror(Generic[T]):
         if not seen and loop.time() - started < 1.0:
             raise BadAnswer("a watch ends as soon as it begins", self._client.where, SERVER_HINT)
         self._failures = 0
+
+    def _note_version(self) -> None:
+        """Take the version of the last object that came: a watch goes on from there."""
+        last, self._last = self._last, None
+        if last is not None:
+            self._version = _version.decode(last).metadata.resource_version or self._version
 
     async def _lines(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """Yield whole lines. Raises Expired after too long a silence: nobody knows what was missed."""
@@ -268,9 +282,7 @@ class Mirror(Generic[T]):
             self._shelf.remove(event.object)
         elif event.type in ("ADDED", "MODIFIED"):
             self._shelf.put(event.object)
-        version = _version.decode(event.object).metadata.resource_version
-        if version:
-            self._version = version
+        self._last = event.object
 
 
 _event = msgspec.json.Decoder(Event)

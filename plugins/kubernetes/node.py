@@ -16,6 +16,8 @@ from plugins.kubernetes.resources import Accelerators, Counts
 from plugins.kubernetes.settings import AddressRule
 from plugins.kubernetes.times import unix
 
+REASON, BY = "quarterdeck/reason", "quarterdeck/by"
+"""Annotations of a node that say why it is cordoned and who did it; its taint says since when."""
 _CORDONED = "node.kubernetes.io/unschedulable"
 _PRODUCTS = (
     "nvidia.com/gpu.product",
@@ -67,6 +69,7 @@ class NodeFacts(msgspec.Struct, frozen=True, gc=False):
     word: str
     reason: str
     reason_at: float | None
+    reason_by: str | None
     roles: tuple[str, ...]
     features: tuple[str, ...]
     cpus: int | None
@@ -103,7 +106,12 @@ class NodeReader:
         cordoned = node.spec.unschedulable is True
         state, troubles, since = _health(conditions, cordoned)
         troubles += _broken(capacity, allocatable) + self._by_hand(taints)
+        notes = node.metadata.annotations or {}
+        by = None
         if cordoned:
+            by = clean(notes[BY], limit=100) if notes.get(BY) else None
+            if notes.get(REASON):
+                troubles = [notes[REASON], *(text for text in troubles if text != "cordoned")]
             at = next((unix(taint.time_added) for taint in taints if taint.key == _CORDONED), None)
             since = at if state is NodeState.DRAINED else since
         memory = amount((node.status.capacity or {}).get("memory"))
@@ -117,6 +125,7 @@ class NodeReader:
             word=_word(conditions, cordoned),
             reason=clean("; ".join(troubles), limit=500),
             reason_at=since,
+            reason_by=by,
             roles=tuple(sorted(clean(label[len(_ROLE) :], limit=60) for label in labels if label.startswith(_ROLE))),
             features=tuple(clean(labels[label], limit=100) for label in _SHOWN_LABELS[:9] if labels.get(label)),
             cpus=math.floor(cpus) if cpus is not None and cpus < 1e9 else None,
@@ -244,7 +253,8 @@ class NodeMaker:
         # Some drivers show the same devices in both ways.
         total = self._accelerators.total(facts.capacity) or self._accelerators.total(devices)
         unknown = pods_known is not None
-        missing = {"reason_by": "Kubernetes keeps no author"} if facts.state is NodeState.DRAINED else {}
+        unsigned = facts.state is NodeState.DRAINED and facts.reason_by is None
+        missing = {"reason_by": "whoever cordoned it left no name"} if unsigned else {}
         if pods_known is not None:
             why = f"pods are not known: {pods_known}"
             missing |= dict.fromkeys(("accelerators_allocated", "cpus_allocated", "memory_allocated_bytes"), why)
@@ -255,6 +265,7 @@ class NodeMaker:
             scheduler_state=facts.word,
             reason=facts.reason or None,
             reason_at=facts.reason_at,
+            reason_by=facts.reason_by,
             partitions=facts.roles,
             features=facts.features,
             cpus=facts.cpus,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from typing import TypeVar
 
 from console.text import clean
 from plugins.kubernetes.objects import Container, PodSpec
@@ -23,6 +24,8 @@ KNOWN = frozenset(
 _MIG = "nvidia.com/mig-"
 _FABRIC = ("rdma/", "nvidia.com/hostdev", "vpc.amazonaws.com/efa")
 
+T = TypeVar("T")
+
 Counts = tuple[tuple[str, int], ...]
 """Resource to count, sorted by name."""
 Asked = tuple[Counts, int, int]
@@ -35,7 +38,10 @@ class Accelerators:
 
     def __init__(self, further: Iterable[str] = ()) -> None:
         self._names = KNOWN | frozenset(further)
+        # Most nodes and pods are like another one: each sum is made once.
         self._asked: dict[object, Asked] = {}
+        self._shown: dict[object, Counts] = {}
+        self._totals: dict[object, int] = {}
 
     def is_one(self, resource: str) -> bool:
         """Whether a resource is counted as accelerators: whole devices, shared ones and MIG instances."""
@@ -47,27 +53,37 @@ class Accelerators:
 
     def shown(self, table: Mapping[str, str | int | float] | None) -> Counts:
         """Return the resources worth showing of a table of quantities."""
-        found = ((clean(name, limit=100), whole(value)) for name, value in (table or {}).items() if self.is_shown(name))
-        return tuple(sorted(found))
+        key = tuple((table or {}).items())
+        found = self._shown.get(key)
+        if found is None:
+            worth = ((clean(name, limit=100), whole(value)) for name, value in key if self.is_shown(name))
+            found = _kept(self._shown, key, tuple(sorted(worth)))
+        return found
 
     def total(self, counts: Counts) -> int:
         """Return how many accelerators these are."""
-        return sum(count for name, count in counts if self.is_one(name))
+        found = self._totals.get(counts)
+        if found is None:
+            found = _kept(self._totals, counts, sum(count for name, count in counts if self.is_one(name)))
+        return found
 
     def asked(self, spec: PodSpec) -> Asked:
         """Return what a pod asks for.
 
         As the scheduler counts: the larger of all containers and sidecars together and each init container with the
-        sidecars before it, plus the overhead of the runtime. Most pods are like another one: each sum is made once.
+        sidecars before it, plus the overhead of the runtime.
         """
         containers = *(spec.containers or ()), None, *(spec.init_containers or ())
         key = tuple(_wants(each) for each in containers), tuple((spec.overhead or {}).items())
         found = self._asked.get(key)
-        if found is None:
-            if len(self._asked) > _MEMORY:
-                self._asked.clear()
-            found = self._asked[key] = _sum(spec, self)
-        return found
+        return found if found is not None else _kept(self._asked, key, _sum(spec, self))
+
+
+def _kept(table: dict[object, T], key: object, value: T) -> T:
+    if len(table) > _MEMORY:
+        table.clear()
+    table[key] = value
+    return value
 
 
 def _wants(container: Container | None) -> object:

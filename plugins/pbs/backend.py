@@ -5,14 +5,29 @@ from __future__ import annotations
 import asyncio
 import enum
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from console.errors import SourceError
-from console.model import Cluster, ClusterKind, Explanation, LogStream, Node, Queue, Records, Reservation
+from console.model import (
+    Cluster,
+    ClusterKind,
+    Draft,
+    Explanation,
+    Job,
+    LogStream,
+    Node,
+    Order,
+    Queue,
+    Records,
+    Reservation,
+    Step,
+)
 from console.plugin import Check, LogReader, Site
 from console.slices import sliced
 from console.transport.base import Transport
 from plugins.pbs import layout, logs, lookup
+from plugins.pbs.acting import Acting
 from plugins.pbs.client import Client
 from plugins.pbs.commands import Commands
 from plugins.pbs.depend import Other, dependencies, resolved
@@ -22,6 +37,7 @@ from plugins.pbs.failures import NoProgram
 from plugins.pbs.jobs import JobReader
 from plugins.pbs.layout import Counters, Server
 from plugins.pbs.nodes import NodeReader, Place
+from plugins.pbs.orders import JOB_ACTIONS, NODE_ACTIONS
 from plugins.pbs.settings import PbsSettings
 
 PERIOD_S = 5.0
@@ -57,9 +73,11 @@ class _Layout:
 
 
 class PbsBackend:
-    """Offers Inventory, Queue, Explainer and Logs of one cluster. See `console.plugin`."""
+    """Offers Inventory, Queue, Explainer, Logs, Drainer and JobControl of one cluster. See `console.plugin`."""
 
     kind = ClusterKind.PBS
+    node_actions = NODE_ACTIONS
+    job_actions = JOB_ACTIONS
     inventory_period_s = PERIOD_S
     jobs_period_s = PERIOD_S
 
@@ -73,6 +91,7 @@ class PbsBackend:
         self._place = _place(settings)
         self._nodes = NodeReader(self.cluster, self._place, settings.gpus)
         self._jobs = JobReader(self.cluster, settings.gpus)
+        self._acting = Acting(self.cluster, self.client, self._nodes, self._jobs)
         self._server: tuple[float, Server] | None = None
         self._server_lock = asyncio.Lock()
         self._listed: dict[Table, tuple[float, Counters, int]] = {}
@@ -169,6 +188,28 @@ class PbsBackend:
         """See `Logs`."""
         return await logs.open_first(stream, self._reach)
 
+    # ---- acting
+
+    async def look_nodes(self, names: Sequence[str]) -> tuple[Node, ...]:
+        """See `Drainer`."""
+        return await self._acting.look_nodes(names)
+
+    async def look_jobs(self, ids: Sequence[str]) -> tuple[Job, ...]:
+        """See `JobControl`."""
+        return await self._acting.look_jobs(ids)
+
+    async def plan_nodes(self, order: Order, nodes: Sequence[Node], jobs: Sequence[Job]) -> Draft:
+        """See `Drainer`."""
+        return self._acting.planner.nodes(order, nodes)
+
+    async def plan_jobs(self, order: Order, jobs: Sequence[Job]) -> Draft:
+        """See `JobControl`."""
+        return self._acting.planner.jobs(order, jobs)
+
+    async def perform(self, step: Step) -> None:
+        """See `Performer`."""
+        await self._acting.perform(step)
+
     async def doctor(self) -> list[Check]:
         """See `Backend`."""
         return await examine(self.client, self.settings)
@@ -220,9 +261,8 @@ class PbsBackend:
         listed = self._listed.get(Table.NODES)
         if listed is not None and 0 <= self._site.now() - listed[0] < NODES_MAX_AGE_S:
             return self._nodes.nodes
-        reader = NodeReader(self.cluster, self._place, self.settings.gpus)
         try:
-            return (await sliced(reader.read(await self.client.nodes()))).nodes
+            return (await sliced(self._nodes.anew().read(await self.client.nodes()))).nodes
         except SourceError:
             return ()
 

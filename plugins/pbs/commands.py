@@ -13,7 +13,7 @@ from console.errors import ConfigError
 from console.text import clean
 from plugins.pbs.settings import PbsSettings
 
-PROGRAMS = ("qstat", "pbsnodes", "pbs_rstat")
+PROGRAMS = ("qstat", "pbsnodes", "pbs_rstat", "qhold", "qrls", "qrerun", "qdel", "qsig", "qalter", "qmove")
 JOB_ID = re.compile(r"\d{1,18}(?:\[\d{0,9}\])?(?:\.[A-Za-z0-9][A-Za-z0-9_.-]{0,255})?", re.ASCII)
 """`12`, `12.pbs01`, `3[].pbs01`, `3[7].pbs01`."""
 _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]*", re.ASCII)
@@ -72,6 +72,10 @@ class Commands:
     def reservations(self) -> list[str]:
         """List all reservations in full; pbs_rstat knows no JSON."""
         return self._command("pbs_rstat", "-F")
+
+    def act(self, program: str, *arguments: str) -> tuple[str, ...]:
+        """Change something: what a plan shows, and what runs."""
+        return tuple(self._command(program, *arguments))
 
     def version(self, program: str) -> list[str]:
         """Say which release a client program is of; asks nobody."""

@@ -13,6 +13,7 @@ from console.errors import BadAnswer
 from console.model import Node, NodeState
 from console.text import clean
 from plugins.pbs import answers, values
+from plugins.pbs.authors import unsigned
 from plugins.pbs.settings import AddressRule
 from plugins.pbs.states import asleep, host_state, node_state
 
@@ -104,6 +105,10 @@ class NodeReader:
         self.arrays: dict[str, tuple[str, ...]] = {}
         """Hosts on which tasks of an array run, by the id of the array: `3[].pbs01`."""
 
+    def anew(self) -> NodeReader:
+        """Return a reader of the same cluster that remembers nothing."""
+        return NodeReader(self.cluster, self.place, self._gpus)
+
     @property
     def nodes(self) -> tuple[Node, ...]:
         """What the last answer came to."""
@@ -171,13 +176,14 @@ class NodeReader:
         memory = _sum([values.size_bytes(vnode.available.get("mem")) for vnode in host.vnodes])
         if memory is None:
             missing["memory_total_bytes"] = "no MoM has told it to PBS yet"
-        reason = _reason(host, bearing, state)
+        reason, by = unsigned(_reason(host, bearing, state))
         return Node(
             name=host.name,
             cluster=self.cluster,
             state=state,
             scheduler_state=" + ".join(dict.fromkeys(vnode.state for vnode in bearing)),
             reason=reason,
+            reason_by=by,
             reason_at=_changed_at(bearing) if reason is not None and state not in _WELL else None,
             partitions=_queues(host.vnodes),
             features=_features(host.vnodes, self._gpus),
@@ -225,6 +231,9 @@ class NodeReader:
             "partition": values.text(first.partition),
         }
         found = {label: text for label, text in facts.items() if text}
+        said = dict.fromkeys(text for each in host.vnodes if (text := values.text(each.row.comment, values.LIMIT)))
+        if said:
+            found["comment"] = "; ".join(said)
         if len(host.vnodes) > 1:
             found["vnodes"] = str(len(host.vnodes))
             for vnode in host.vnodes[:SHOWN_VNODES]:

@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from console.errors import Denied, SourceError, Unreachable
-from console.model import Cluster, ClusterKind, Explanation, Job, LogStream, Records
+from console.errors import Denied, NoSuchJob, SourceError, Unreachable
+from console.model import (
+    Call,
+    Cluster,
+    ClusterKind,
+    Draft,
+    Effect,
+    Explanation,
+    Job,
+    JobState,
+    LogStream,
+    Order,
+    Records,
+    Step,
+)
 from console.plugin import Check, LogReader, Site
 from console.text import clean
 from console.transport import http
@@ -37,9 +51,11 @@ class _Holdings:
 
 
 class RayBackend:
-    """Offers Inventory, Queue, Explainer and Logs of one cluster. See `console.plugin`."""
+    """Offers Inventory, Queue, Explainer, Logs and JobControl of one cluster. See `console.plugin`."""
 
     kind = ClusterKind.RAY
+    job_actions = frozenset({"cancel"})
+    """Ray holds, changes and requeues no job, and drains nodes by its own protocol only."""
     inventory_period_s = NODES_PERIOD_S
     jobs_period_s = JOBS_PERIOD_S
 
@@ -116,6 +132,42 @@ class RayBackend:
     async def open_log(self, stream: LogStream) -> LogReader:
         """See `Logs`."""
         return logs.RayLog(self.client, stream)
+
+    # ---- acting
+
+    async def look_jobs(self, ids: Sequence[str]) -> tuple[Job, ...]:
+        """See `JobControl`."""
+        world = jobs.World(self.cluster, self._nodes.names if self._nodes else {}, None, "not asked for")
+        found = []
+        for job_id in ids:
+            try:
+                row = await self.client.job(job_id)
+            except NoSuchJob:
+                continue
+            if (job := jobs.read(row, world)) is not None:
+                found.append(job)
+        return tuple(found)
+
+    async def plan_jobs(self, order: Order, jobs: Sequence[Job]) -> Draft:
+        """See `JobControl`."""
+        over = {job.id: f"has ended already ({job.scheduler_state or job.state})" for job in jobs if job.state.ended}
+        left = [job for job in jobs if job.id not in over]
+        steps = tuple(
+            Step(
+                cluster=self.cluster,
+                names=(job.id,),
+                run=Call(method="POST", path=commands.stop(job.id)),
+                text=f"stop {job.id}",
+                where=self.client.where,
+            )
+            for job in left
+        )
+        ends = {job.id: Effect.ENDED for job in left if job.state is JobState.RUNNING}
+        return Draft(steps=steps, effects=ends, unchanged=over)
+
+    async def perform(self, step: Step) -> None:
+        """See `Performer`."""
+        await self.client.stop(step.run.path, step.timeout_s)
 
     async def doctor(self) -> list[Check]:
         """See `Backend`."""

@@ -35,6 +35,14 @@ class Client:
         except SourceError as error:
             raise self._truth(error) from None
 
+    async def stop(self, path: str, timeout_s: float) -> None:
+        """Ask for a job to be stopped, once. Raises SourceError."""
+        self._requests += 1
+        try:
+            await self.http.get(path, method="POST", timeout_s=timeout_s)
+        except SourceError as error:
+            raise self._truth(error) from None
+
     @asynccontextmanager
     async def open(self, request: Request) -> AsyncIterator[Body]:
         """Open a log. Raises SourceError; NoSuchFile."""

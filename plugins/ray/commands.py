@@ -1,4 +1,4 @@
-"""The requests that are made, and nothing else: pure, no I/O. All of them are GET and change nothing."""
+"""The requests that are made, and nothing else: pure, no I/O. All are GET but the one that stops a job."""
 
 from __future__ import annotations
 
@@ -36,6 +36,11 @@ STATUS = Request("/api/cluster_status", limit_bytes=16 << 20)
 def job(job_id: str) -> Request:
     """One job, by its submission id or its job id."""
     return Request(f"/api/jobs/{quote(job_id, safe='')}", limit_bytes=4 << 20)
+
+
+def stop(job_id: str) -> str:
+    """Return the path that a POST stops a job by; drivers that connected by themselves have none."""
+    return f"/api/jobs/{quote(job_id, safe='')}/stop"
 
 
 def groups() -> Request:

@@ -15,7 +15,7 @@ import msgspec
 
 from console.errors import BadAnswer
 from console.text import clean
-from console.transport.http import gist
+from console.transport.http_failures import gist
 
 Resources = dict[str, float]
 T = TypeVar("T")

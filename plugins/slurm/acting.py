@@ -13,8 +13,8 @@ from console.slices import sliced
 from plugins.slurm import failures
 from plugins.slurm.client import Client
 from plugins.slurm.details import choose, job_id
+from plugins.slurm.nodes import NodeReader
 from plugins.slurm.orders import Planner
-from plugins.slurm.parse import NodeReader
 from plugins.slurm.questions import Questions
 from plugins.slurm.settings import SlurmSettings
 

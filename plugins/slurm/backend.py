@@ -7,7 +7,7 @@ import os
 from collections.abc import Awaitable, Sequence
 from typing import TypeVar
 
-from console.errors import BadAnswer, Denied, Unsupported
+from console.errors import BadAnswer, Denied
 from console.model import (
     Cluster,
     ClusterKind,
@@ -24,19 +24,22 @@ from console.model import (
 )
 from console.plugin import Check, LogReader, Site
 from console.slices import sliced
-from plugins.slurm import commands, parse
+from plugins.slurm import commands
 from plugins.slurm.acting import Acting
 from plugins.slurm.changes import Table, changed
+from plugins.slurm.choice import Choice
 from plugins.slurm.client import Client
 from plugins.slurm.commands import Commands
 from plugins.slurm.doctor import examine
 from plugins.slurm.facts import Layout
 from plugins.slurm.failures import NoProgram
 from plugins.slurm.jobs import JobReader
+from plugins.slurm.nodes import NodeReader, Place
 from plugins.slurm.orders import JOB_ACTIONS, NODE_ACTIONS
-from plugins.slurm.parse import Config, Controller, Counters, NodeReader, Place
+from plugins.slurm.parse import Config, Controller, Counters
 from plugins.slurm.questions import Questions
 from plugins.slurm.settings import SlurmSettings
+from plugins.slurm.ways import Way
 from plugins.slurm.weather import Weather
 
 PERIOD_S = 4.0
@@ -93,13 +96,12 @@ class SlurmBackend:
             # A relative path means the directory that the program was started in: left to the commands to inherit.
             conf = conf if conf is not None and conf.startswith("/") else None
         self.client = Client(Commands(settings, conf), site.transport(settings.via), settings.timeout_s)
-        self._commands = self.client.commands
         self._nodes = NodeReader(self.cluster, _place(settings), settings.gres)
         self._jobs = JobReader(self.cluster, settings.gres)
         self._questions = Questions(self.cluster, settings, site, self.client, self._jobs, self._nodes)
         self._acting = Acting(self.cluster, settings, self.client, self._nodes, self._questions)
         self._layout = Layout()
-        self._fields: tuple[str, ...] = commands.MACHINE_FIELDS
+        self._choice = Choice(settings, site, self.client, self._nodes, self._jobs)
         self._pulse: tuple[float, Counters] | None = None
         self._weather = Weather()
         self._pulse_lock = asyncio.Lock()
@@ -113,28 +115,29 @@ class SlurmBackend:
 
     async def inventory(self) -> Records:
         """Return nodes, and partitions and reservations when they may have changed. Raises SourceError."""
+        way = await self._choice.settle()
         (now, counters, cost), config = await _together(self._counters(), self._read_config())
         cost += config + await self._look_at_backup()
         want_nodes = self._wanted(Table.NODES, now, counters, NODES_MAX_AGE_S)
         want_layout = self._wanted(Table.LAYOUT, now, counters, LAYOUT_MAX_AGE_S)
         nodes, layout = await _together(
-            self._ask_nodes() if want_nodes else _nothing(), self._ask_layout() if want_layout else _nothing()
+            way.nodes() if want_nodes else _nothing(), way.layout() if want_layout else _nothing()
         )
         complete: list[str] = []
         queues: tuple[Queue, ...] = ()
         reservations: tuple[Reservation, ...] = ()
         if layout is not None:
-            queues, reservations = layout.queues, layout.reservations or ()
-            self._layout = layout
-            complete += ["queues"] if layout.reservations is None else ["queues", "reservations"]
-            cost += commands.PARTITIONS_COST + commands.RESERVATIONS_COST
+            self._layout, price = layout
+            queues, reservations = self._layout.queues, self._layout.reservations or ()
+            complete += ["queues"] if self._layout.reservations is None else ["queues", "reservations"]
+            cost += price
         shown: tuple[Node, ...] = ()
         gone: tuple[str, ...] = ()
         if nodes is not None:
-            cost += commands.NODES_COST
+            cost += nodes.requests
             whole = self._whole_due(Table.NODES, now)
             # The last thing that waits: from here on nothing can keep what the reader remembers from being told.
-            listing = await sliced(self._nodes.read(nodes))
+            listing = await sliced(nodes.read())
             shown, gone = (listing.nodes, ()) if whole else (listing.changed, listing.gone)
             complete += ["nodes"] if whole else []
             self._done(Table.NODES, now, counters, whole)
@@ -148,27 +151,27 @@ class SlurmBackend:
             reservations=reservations,
             complete=tuple(complete),
             requests=cost + self.client.take_extra(),
-            detail=self._detail("scontrol show node", "nodes"),
+            detail=self._detail("nodes"),
         )
 
     async def jobs(self) -> Records:
         """Return all jobs the first time and every ten minutes, else what changed. Raises SourceError."""
+        way = await self._choice.settle()
         now, counters, cost = await self._counters()
         facts = self._weather.words
         if not self._wanted(Table.JOBS, now, counters, JOBS_MAX_AGE_S):
             extra = self.client.take_extra()
-            return Records(requests=cost + extra, detail=self._detail("squeue", "jobs"), facts=facts)
-        nonce = commands.new_nonce()
-        answer, price = await self._ask_queue(nonce)
+            return Records(requests=cost + extra, detail=self._detail("jobs"), facts=facts)
+        answer = await way.jobs()
         whole = self._whole_due(Table.JOBS, now)
-        listing = await sliced(self._jobs.read(answer, nonce, self._fields))
+        listing = await sliced(answer.read())
         self._done(Table.JOBS, now, counters, whole)
         return Records(
             jobs=listing.jobs if whole else listing.changed,
             gone_jobs=() if whole else listing.gone,
             complete=("jobs",) if whole else (),
-            requests=cost + price + self.client.take_extra(),
-            detail=self._detail("squeue", "jobs"),
+            requests=cost + answer.requests + self.client.take_extra(),
+            detail=self._detail("jobs"),
             facts=facts,
         )
 
@@ -210,13 +213,18 @@ class SlurmBackend:
 
     async def doctor(self) -> list[Check]:
         """See `Backend`."""
-        return await examine(self.client, self.settings)
+        return await examine(self.client, self.settings, self._choice)
 
     async def close(self) -> None:
         """See `Backend`."""
+        await self._choice.close()
         await self.client.close()
 
     # ---- what to ask
+
+    @property
+    def _way(self) -> Way:
+        return self._choice.taken
 
     def _stale(self, held: tuple[float, object] | None, max_age_s: float) -> bool:
         return held is None or self._site.now() - held[0] >= max_age_s
@@ -224,7 +232,7 @@ class SlurmBackend:
     def _wanted(self, table: Table, now: float, counters: Counters | None, max_age_s: float) -> bool:
         """Whether a table must be listed anew: never listed, old, out of reach since, or something happened to it."""
         listed = self._listed.get(table)
-        if listed is None or not 0 <= now - listed[0] < max_age_s or listed[2] != self.client.failures:
+        if listed is None or not 0 <= now - listed[0] < max_age_s or listed[2] != self._way.failures:
             return True
         if counters is None:
             return table is not Table.LAYOUT
@@ -244,59 +252,32 @@ class SlurmBackend:
             if self._pulse is not None and 0 <= now - self._pulse[0] < PULSE_SHARED_S:
                 return now, self._pulse[1], 0
             try:
-                done = await self.client.ask(self._commands.diag())
-                counters = parse.counters(done.stdout)
-                self._weather.read(done.stdout, now)
+                pulse = await self._way.pulse()
             except (Denied, NoProgram, BadAnswer):
                 # Then everything is listed each time, at the pace that the budget allows. A slurmctld that refuses
                 # more than this, or a host without Slurm, shows in the listing that follows.
                 self._no_pulse_until = now + LAYOUT_MAX_AGE_S
                 return now, None, commands.DIAG_COST
-            self._pulse = (now, counters)
-            return now, counters, commands.DIAG_COST
+            self._weather.take(pulse.weather, now)
+            self._pulse = (now, pulse.counters)
+            return now, pulse.counters, commands.DIAG_COST
 
     async def _read_config(self) -> int:
         """Read the configuration now and then; return how many requests that took."""
         if not self._stale(self._config, CONFIG_MAX_AGE_S):
             return 0
-        done = await self.client.ask(self._commands.config())
-        config = parse.config(done.stdout)
+        config, cost = await self._way.config()
         now = self._site.now()
         self._config = (now, config)
         self._pinged = (now, config.controllers)
-        return commands.CONFIG_COST + len(config.controllers)
+        return cost
 
     async def _look_at_backup(self) -> int:
         """Ask now and then which of several controllers answers; the client counts these pings."""
         if self._pinged is None or len(self._pinged[1]) < 2 or not self._stale(self._pinged, BACKUP_MAX_AGE_S):
             return 0
-        self._pinged = (self._site.now(), await self.client.ping() or self._pinged[1])
+        self._pinged = (self._site.now(), await self._way.ping() or self._pinged[1])
         return 0
-
-    async def _ask_nodes(self) -> bytes:
-        return (await self.client.ask(self._commands.nodes())).stdout
-
-    async def _ask_layout(self) -> Layout:
-        done = await self.client.ask(self._commands.partitions())
-        queues = parse.partitions(done.stdout, self.cluster)
-        try:
-            done = await self.client.ask(self._commands.reservations())
-        except Denied:
-            return Layout(queues, None)
-        return Layout(queues, parse.reservations(done.stdout, self.cluster))
-
-    async def _ask_queue(self, nonce: str) -> tuple[bytes, int]:
-        """Return squeue's answer and its price; fields that this release does not know are asked for no more."""
-        done = await self.client.ask(self._commands.queue(nonce, self._fields))
-        unknown = frozenset(parse.unknown_fields(done.stderr))
-        if not unknown:
-            return done.stdout, commands.QUEUE_COST
-        if not unknown & frozenset(commands.MACHINE_FIELDS):
-            names = ", ".join(sorted(unknown))
-            raise Unsupported(f"this squeue does not know {names}", self.client.where, "Slurm 20.11 or newer is needed")
-        self._fields = tuple(name for name in self._fields if name not in unknown)
-        done = await self.client.ask(self._commands.queue(nonce, self._fields))
-        return done.stdout, 2 * commands.QUEUE_COST
 
     def _whole_due(self, table: Table, now: float) -> bool:
         """Whether everything must be told, not only the changes."""
@@ -304,7 +285,7 @@ class SlurmBackend:
         return told is None or not 0 <= now - told < WHOLE_AGAIN_S
 
     def _done(self, table: Table, now: float, counters: Counters | None, whole: bool) -> None:
-        self._listed[table] = (now, counters, self.client.failures)
+        self._listed[table] = (now, counters, self._way.failures)
         if whole:
             self._whole[table] = now
 
@@ -314,14 +295,10 @@ class SlurmBackend:
         version = self._config[1].version if self._config else None
         return Cluster(name=self.cluster, kind=ClusterKind.SLURM, version=version)
 
-    def _detail(self, command: str, what: str) -> str:
+    def _detail(self, what: str) -> str:
         """Return how it is read, and what keeps it from being the whole truth."""
-        parts = [command]
         config = self._config[1] if self._config else None
-        if config is not None and config.version:
-            parts[0] += f" {config.version}"
-        if self.settings.via:
-            parts[0] += f" through {self.settings.via}"
+        parts = [self._way.words(what, config.version if config is not None else None)]
         parts.append("listed each time: sdiag is refused" if self._no_pulse_until else "on change, by sdiag")
         if config is not None and what in config.private:
             parts.append(f"PrivateData={what}: what others own may be hidden")

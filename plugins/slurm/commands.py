@@ -74,6 +74,7 @@ PRIORITY_COST = 1
 SHARES_COST = 1
 LIMITS_COST = 1
 LICENSES_COST = 1
+TOKEN_COST = 1
 CONFIG_COST = 1
 """REQUEST_BUILD_INFO; and one REQUEST_PING for every controller."""
 
@@ -103,8 +104,12 @@ class Commands:
         """Return how this program is called."""
         return f"{self._bin.rstrip('/')}/{name}" if self._bin else name
 
+    def under(self, *argv: str) -> list[str]:
+        """Run another program under the same environment."""
+        return [*self._env, *argv]
+
     def _command(self, program: str, *arguments: str) -> list[str]:
-        return [*self._env, self.program(program), *arguments]
+        return self.under(self.program(program), *arguments)
 
     def queue(self, nonce: str, machine_fields: Sequence[str] = MACHINE_FIELDS) -> list[str]:
         """List all jobs: machine fields, each ended by SEPARATOR, then FREE_FIELDS, each ended by the nonce.
@@ -176,6 +181,10 @@ class Commands:
     def diag(self) -> list[str]:
         """Show the counters of slurmctld."""
         return self._command("sdiag")
+
+    def token(self, lifespan_s: int) -> list[str]:
+        """Ask slurmctld for a token that lets one in at slurmrestd."""
+        return self._command("scontrol", "--local", "token", f"lifespan={lifespan_s}")
 
     def version(self, program: str) -> list[str]:
         """Say which release a client program is of; asks nobody."""

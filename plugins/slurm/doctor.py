@@ -6,9 +6,10 @@ from console.errors import Denied, SourceError, Unsupported
 from console.plugin import Check, CheckState
 from console.text import clean
 from plugins.slurm import parse
+from plugins.slurm.choice import Choice
 from plugins.slurm.client import Client
 from plugins.slurm.failures import DOWN_HINT, KEY_HINT, MUNGE_HINT, no_program
-from plugins.slurm.settings import SlurmSettings
+from plugins.slurm.settings import SlurmSettings, WayName
 
 _TIMEOUT_S = 5.0
 _FURTHER = (
@@ -22,11 +23,16 @@ def _failed(subject: str, error: SourceError) -> Check:
     return Check(subject=subject, state=state, detail=str(error), remedy=error.hint or "run it by hand there")
 
 
-async def examine(client: Client, settings: SlurmSettings) -> list[Check]:
+async def examine(client: Client, settings: SlurmSettings, choice: Choice) -> list[Check]:
     """Look at everything once. Raises nothing."""
     checks = [await _program(client, program) for program in ("squeue", "scontrol", "sdiag")]
-    if any(check.state is not CheckState.OK for check in checks[:2]):
-        return checks
+    here = all(check.state is CheckState.OK for check in checks[:2])
+    ways = await choice.checks(here)
+    if not here:
+        if choice.name is not WayName.COMMANDS:
+            checks = [_spared(check) for check in checks]
+        return [*ways, *checks]
+    checks += ways
     checks += await _controllers(client)
     checks.append(await _munge(client))
     checks += await _config(client)
@@ -38,6 +44,14 @@ async def examine(client: Client, settings: SlurmSettings) -> list[Check]:
         checks.append(check)
     checks.append(_budget(settings))
     return checks
+
+
+def _spared(check: Check) -> Check:
+    """Return that a command is not there where the lists do without it."""
+    if check.state is CheckState.OK:
+        return check
+    detail = f"{check.detail}; without it nothing explains a job, shows its log or acts on it"
+    return Check(subject=check.subject, state=CheckState.WARNING, detail=detail, remedy=check.remedy)
 
 
 async def _program(client: Client, program: str) -> Check:

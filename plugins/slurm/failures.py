@@ -42,6 +42,14 @@ def failure(program: str, status: int, stderr: bytes, where: str) -> SourceError
     said = words(stderr)
     if status in (126, 127) and ("env:" in text or _NO_PROGRAM.search(text)):
         return no_program(program, where)
+    if (known := told(program, text, where)) is not None:
+        return known
+    return CommandFailed(f"{program} ended with status {status}: {said or 'no word'}", where, "run it by hand there")
+
+
+def told(program: str, text: str, where: str) -> SourceError | None:
+    """Return the error that Slurm's words stand for, whoever passes them on; None for words that are not known."""
+    said = words(text.encode())
     if "Munge encode failed" in text or "Did you start munged" in text:
         return Unreachable("munged does not run", where, MUNGE_HINT.format(where=where))
     if (found := _RETRY.search(text)) is not None:
@@ -72,7 +80,7 @@ def failure(program: str, status: int, stderr: bytes, where: str) -> SourceError
         return Denied(
             f"slurmctld does not show this to this user: {said}", where, "PrivateData in slurm.conf; ask its operators"
         )
-    return CommandFailed(f"{program} ended with status {status}: {said or 'no word'}", where, "run it by hand there")
+    return None
 
 
 def refused(where: str) -> Denied:

@@ -1,4 +1,4 @@
-"""Jobs out of squeue's text, in slices and with a memory of what was read before.
+"""Jobs out of what Slurm tells of them, in slices and with a memory of what was read before.
 
 A listing of a hundred thousand jobs is mostly the same as the one before. A row whose bytes are known gives the
 record of last time; what is new is parsed a slice at a time, so that the event loop never waits long.
@@ -7,28 +7,32 @@ record of last time; what is new is parsed a slice at a time, so that the event 
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from console.errors import BadAnswer
 from console.model import ArrayPart, Job, JobState
 from console.text import clean
-from plugins.slurm import gres, hostlist
-from plugins.slurm.commands import FREE_FIELDS, MACHINE_FIELDS, SEPARATOR
+from plugins.slurm import gres, hostlist, squeue
+from plugins.slurm.arrays import Told, folded, spans
+from plugins.slurm.commands import MACHINE_FIELDS
+from plugins.slurm.squeue import M, Row
 from plugins.slurm.states import job_state
 from plugins.slurm.times import epoch, limit
 
-SLICE_BYTES = 64 << 10
-"""What is parsed between two breaths of the event loop: about 250 new jobs, 2 to 5 ms."""
 LIMIT_FREE = 4096
 """Characters of a comment, a reason, a name: what people write is shown whole, and memory stays bounded."""
 LIMIT_ID = 256
+NOT_TOLD = "?"
+"""In the place of what was asked per job, node, socket or task: this way does not tell it."""
+_SLICE_JOBS = 250
 _MEMORY = 20_000
 _ID = re.compile(r"[0-9]+(?:_(?:[0-9]+|\[[^\]]*\]?)|\+[0-9]+)?", re.ASCII)
 _WAITING = (JobState.PENDING, JobState.HELD)
 _NOTHING: dict[str, str] = {}
 """Shared by all records that have nothing to add; records never change."""
+_TOLD = (*MACHINE_FIELDS, "WorkDir")
 _ACTIVE = (JobState.RUNNING, JobState.COMPLETING, JobState.SUSPENDED)
 
 Slices = Generator[None, None, "Listing"]
@@ -76,30 +80,27 @@ class JobReader:
 
         Raises BadAnswer when it is not that answer, or ends in the middle of it; nothing is remembered then.
         """
-        end = nonce.encode() + b"\n"
+        return self.take(squeue.slices(answer, nonce), squeue.Columns(fields).split)
+
+    def take(self, slices: Iterable[Iterable[Row[M]]], fields: Callable[[M], Sequence[str]]) -> Slices:
+        """Take all jobs, however they came: rows in slices, of which `fields` gives what `job` reads.
+
+        Yields after each slice, returns the Listing. BadAnswer as `slices` and `fields` raise it; nothing is
+        remembered then.
+        """
         rows: dict[int, Job] = {}
         changed: list[Job] = []
         jobs: list[Job] = []
         ids: set[str] = set()
         known = self._rows
-        position = 0
-        columns = _Columns(fields)
-        while position < len(answer):
-            cut = answer.find(end, position + SLICE_BYTES)
-            if cut < 0:
-                cut = answer.rfind(end, position)
-                if cut < 0 or cut + len(end) != len(answer):
-                    raise _broken(answer, position if cut < 0 else cut + len(end))
-            stop = cut + len(end)
-            pieces = answer[position:stop].decode("utf-8", "replace").split(nonce)
-            position = stop
+        for piece in slices:
             slice_start = len(jobs)
-            for row in _rows(pieces):
+            for row in piece:
                 key = hash(row)
                 job = known.get(key)
                 if job is None:
                     machine, comment, name = row
-                    job = self.job(columns.split(machine), comment, name)
+                    job = self.job(fields(machine), comment, name)
                     changed.append(job)
                 rows[key] = job
                 jobs.append(job)
@@ -153,7 +154,7 @@ class JobReader:
         (_tasks, priority, submitted, starts, ends, limited, *_tres) = fields[10:21]
         (node_list, reservation, dependency, work_dir) = fields[21:]
         if _ID.fullmatch(raw_id) is None:
-            raise BadAnswer("squeue gave a row without a job id", clean(" ".join(fields), limit=120), _HINT)
+            raise BadAnswer("squeue gave a row without a job id", clean(" ".join(fields), limit=120), squeue.HINT)
         word = self._word
         reason = word(reason_text)
         state = self._states.get((state_text, reason_text))
@@ -220,47 +221,12 @@ class JobReader:
         return known
 
 
-_HINT = "is squeue replaced by a wrapper here? it must pass -O through"
-
-
-class _Columns:
-    """The fields that were asked for, in the order of MACHINE_FIELDS; one that squeue does not know reads as empty."""
-
-    def __init__(self, fields: tuple[str, ...]) -> None:
-        self._count = len(fields)
-        index = {name: at for at, name in enumerate(fields)}
-        self._order = None if fields == MACHINE_FIELDS else [index.get(name) for name in MACHINE_FIELDS]
-
-    def split(self, machine: str) -> list[str]:
-        """Return the machine fields and the working directory. BadAnswer when there are not as many as asked for."""
-        values = machine.split(SEPARATOR, self._count)
-        if len(values) != self._count + 1:
-            raise BadAnswer("squeue gave a row that cannot be read", clean(machine, limit=120), _HINT)
-        if self._order is None:
-            return values
-        return ["" if at is None else values[at] for at in self._order] + values[-1:]
-
-
-def _rows(pieces: list[str]) -> Generator[tuple[str, str, str], None, None]:
-    """Group the pieces between nonces: machine fields with the directory, comment, name; the last one is a newline."""
-    width = len(FREE_FIELDS)
-    if len(pieces) % width != 1 or pieces[-1] != "\n":
-        raise BadAnswer("squeue gave half a row", clean(pieces[0], limit=120), _HINT)
-    first = pieces[0]
-    for index in range(0, len(pieces) - 1, width):
-        machine = first if index == 0 else pieces[index]
-        if index:
-            if machine[:1] != "\n":
-                raise BadAnswer("squeue gave rows that run into one another", clean(machine, limit=120), _HINT)
-            machine = machine[1:]
-        yield machine, pieces[index + 1], pieces[index + 2]
-
-
-def _broken(answer: bytes, position: int) -> BadAnswer:
-    text = answer[position : position + 400].decode("utf-8", "replace")
-    if position == 0:
-        return BadAnswer(f"squeue printed something else than jobs: {clean(text, limit=160)}", "squeue", _HINT)
-    return BadAnswer("squeue stopped in the middle of its answer", clean(text, limit=120), "it is asked again soon")
+def in_slices(told: Iterable[Told]) -> Iterator[list[Row[tuple[str, ...]]]]:
+    """Yield the rows of jobs that are told by the names of MACHINE_FIELDS and FREE_FIELDS, for `JobReader.take`."""
+    jobs = folded(told)
+    for start in range(0, len(jobs), _SLICE_JOBS):
+        some = jobs[start : start + _SLICE_JOBS]
+        yield [(tuple([job.get(name, "") for name in _TOLD]), job["Comment"], job["Name"]) for job in some]
 
 
 def _identity(raw: str, number: str, state: JobState) -> tuple[str, ArrayPart | None, dict[str, str]]:
@@ -284,17 +250,9 @@ def _identity(raw: str, number: str, state: JobState) -> tuple[str, ArrayPart | 
     return job_id, ArrayPart(id=head, tasks=count, pending=count), detail
 
 
-_SPAN = re.compile(r"(\d{1,9})(?:-(\d{1,9})(?::(\d{1,9}))?)?", re.ASCII)
-
-
 def count_tasks(listed: str) -> int:
     """Return how many tasks `1,3,5-9,10-20:5` names."""
-    count = 0
-    for part in listed.split(","):
-        if match := _SPAN.fullmatch(part):
-            first, last = int(match[1]), int(match[2] or match[1])
-            count += max(0, (last - first) // max(int(match[3] or 1), 1) + 1)
-    return count
+    return sum(len(span) for span in spans(listed))
 
 
 def _held(nodes: str, tasks: str, started: bool, tres: Sequence[str], names: tuple[str, ...]) -> _Held:
@@ -313,4 +271,6 @@ def _held(nodes: str, tasks: str, started: bool, tres: Sequence[str], names: tup
     if socket:
         how = "held" if started else "asked for"
         return _Held(memory, None, model, f"{socket} {how} per socket; Slurm does not tell the total")
+    if NOT_TOLD in tres:
+        return _Held(memory, None, None, "pyslurm does not tell what was asked for")
     return _Held(memory, 0, None)

@@ -36,7 +36,7 @@ class SlurmPlugin:
 
     api_version = API_VERSION
     name = "slurm"
-    summary = "Slurm clusters: nodes, partitions, reservations and jobs through squeue and scontrol, here or over SSH"
+    summary = "Slurm clusters: nodes, queues and jobs by squeue and scontrol, slurmrestd or pyslurm, here or over SSH"
     settings_type: type[Settings] = SlurmSettings
 
     async def detect(self, site: Site) -> list[Detection]:

@@ -20,7 +20,7 @@ from plugins.slurm.commands import HISTORY_FIELDS, OUTPUT_FIELDS
 from plugins.slurm.details import FIELDS, Detail, JobId, choose, details, history, job_id
 from plugins.slurm.explain import Surroundings, explanation
 from plugins.slurm.jobs import JobReader
-from plugins.slurm.parse import NodeReader
+from plugins.slurm.nodes import NodeReader
 from plugins.slurm.reasons import Kind, meaning
 from plugins.slurm.settings import AddressRule, SlurmSettings
 

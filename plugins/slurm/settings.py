@@ -20,6 +20,17 @@ class AddressRule(enum.StrEnum):
     """Not at all: no probe for the nodes of this cluster."""
 
 
+class WayName(enum.StrEnum):
+    """How nodes, partitions, reservations and jobs are read."""
+
+    AUTO = "auto"
+    """By the commands where they are; else by slurmrestd where `rest` names one, else by pyslurm where it is named."""
+    COMMANDS = "commands"
+    """squeue, scontrol and sdiag: the cheapest, and the same on every release."""
+    REST = "rest"
+    PYSLURM = "pyslurm"
+
+
 class SlurmSettings(Settings):
     """Settings of one Slurm cluster; everything has a default that works on a login node."""
 
@@ -36,3 +47,16 @@ class SlurmSettings(Settings):
     address: AddressRule = AddressRule.HOSTNAME
     gres: tuple[str, ...] = ("gpu",)
     """Names of the generic resources that are accelerators."""
+    way: WayName = WayName.AUTO
+    """How records are read; the one that is named here is never replaced by another."""
+    rest: str | None = None
+    """slurmrestd: `unix:/run/slurmrestd/slurmrestd.socket`, `http://slurm1:6820`; None: there is none."""
+    rest_token: str | None = None
+    """Where its token lies: `env:SLURM_JWT`, `file:/run/user/1000/slurm.jwt`, or `scontrol`: asked of `scontrol token`.
+
+    None: SLURM_JWT where that is set, else none.
+    """
+    rest_ca_file: str | None = None
+    """PEM file of the authority that signed its certificate; None: those that this host trusts."""
+    pyslurm: str | None = None
+    """The Python that has pyslurm, for a child process; None: with `way = "pyslurm"` the one that runs this program."""

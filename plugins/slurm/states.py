@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from console.model import JobState, NodeState
 
@@ -12,6 +13,11 @@ _BUSY = frozenset(("ALLOCATED", "ALLOC", "MIXED", "MIX", "COMPLETING", "COMP"))
 _RUNS_ON = frozenset(("DRAINING", "FAILING"))
 _HELD_REASONS = ("JobHeldUser", "JobHeldAdmin")
 
+_JOB_FLAGS = (
+    *("COMPLETING", "STAGE_OUT", "CONFIGURING", "RESIZING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD"),
+    *("SPECIAL_EXIT", "STOPPED", "REVOKED", "RESV_DEL_HOLD", "SIGNALING"),
+)
+"""In the order in which squeue prefers them to the state that they come with."""
 _JOB_STATES = {
     "PENDING": JobState.PENDING,
     "REQUEUED": JobState.PENDING,
@@ -97,3 +103,10 @@ def job_state(text: str, reason: str | None) -> JobState:
     if state is JobState.PENDING and reason is not None and reason.startswith(_HELD_REASONS):
         return JobState.HELD
     return state
+
+
+@lru_cache(1024)
+def job_word(words: tuple[str, ...]) -> str | None:
+    """Return the one word that squeue prints of a state with its flags; None for a job that it lists no longer."""
+    word = next((flag for flag in _JOB_FLAGS if flag in words), words[0] if words else "")
+    return None if job_state(word, None).ended else word

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from console.text import clean
 
@@ -13,6 +14,17 @@ BUSY_THREADS = 200
 """slurmctld serves at most 256 requests at once; nearing that, commands time out."""
 COMPARE_S = 60.0
 """Who asks most is told over this span."""
+
+
+@dataclass(slots=True, frozen=True)
+class Reading:
+    """What sdiag tells beside its counters, by its own labels."""
+
+    top: Mapping[str, int]
+    cycle: Mapping[str, int]
+    backfill: Mapping[str, int]
+    users: dict[str, int]
+    """How many requests each has sent since slurmctld counts."""
 
 
 class Weather:
@@ -25,14 +37,17 @@ class Weather:
 
     def read(self, answer: bytes, now: float) -> None:
         """Take an answer of sdiag."""
-        text = answer.decode("utf-8", "replace")
-        users = by_user(text)
+        self.take(reading(answer.decode("utf-8", "replace")), now)
+
+    def take(self, told: Reading, now: float) -> None:
+        """Take what was told, by whatever way."""
+        users = told.users
         if self._before is None:
             self._before = (now, users)
         elif now - self._before[0] >= COMPARE_S:
             self._asks = asks_most(users, self._before[1], now - self._before[0])
             self._before = (now, users)
-        self.words = weather(text) | self._asks
+        self.words = weather(told) | self._asks
 
 
 def by_user(answer: str) -> dict[str, int]:
@@ -41,12 +56,17 @@ def by_user(answer: str) -> dict[str, int]:
     return {clean(match[1], limit=64): int(match[2]) for match in _USER.finditer(text)}
 
 
-def weather(text: str) -> dict[str, str]:
-    """Return label and words of each thing that sdiag tells of slurmctld's health."""
+def reading(text: str) -> Reading:
+    """Read an answer of sdiag."""
     head, _, rest = text.partition("Main schedule statistics")
     main, _, backfill = rest.partition("Backfilling stats")
     backfill = backfill.partition("Latency for")[0]
-    top, cycle, fill = _numbers(head), _numbers(main), _numbers(backfill)
+    return Reading(_numbers(head), _numbers(main), _numbers(backfill), by_user(text))
+
+
+def weather(told: Reading) -> dict[str, str]:
+    """Return label and words of each thing that tells of slurmctld's health."""
+    top, cycle, fill = told.top, told.cycle, told.backfill
     found: dict[str, str] = {}
     threads = top.get("Server thread count")
     if threads is not None:
@@ -58,7 +78,9 @@ def weather(text: str) -> dict[str, str]:
         found["scheduler"] = f"last cycle {_span(last)}, {_span(cycle.get('Mean cycle'))} in the mean"
     if (last := fill.get("Last cycle")) is not None:
         depth, length = fill.get("Last depth cycle"), fill.get("Last queue length")
-        found["backfill"] = f"last cycle {_span(last)}" + (f", {depth} of {length} jobs" if length is not None else "")
+        found["backfill"] = f"last cycle {_span(last)}" + (
+            f", {depth} of {length} jobs" if depth is not None and length is not None else ""
+        )
     return found
 
 

@@ -29,6 +29,7 @@ from typing import Self
 
 PROGRAMS = ("slurmctld", "slurmd", "slurmstepd", "munged", "squeue", "scontrol", "sbatch")
 START_S = 30.0
+REST_USER = "daemon"
 _SBIN = ("/usr/sbin", "/usr/local/sbin", "/sbin")
 
 _CONF = """\
@@ -94,8 +95,14 @@ def missing() -> str | None:
     return f"Slurm is not installed: {', '.join(gone)}" if gone else None
 
 
-def _find(program: str) -> str | None:
-    """Return the real program: the plain names may be alternatives that point to an emulator."""
+def _find(program: str, prefix: Path | None = None) -> str | None:
+    """Return the real program: the plain names may be alternatives that point to an emulator.
+
+    `prefix`: where another release of Slurm lies; what is not of Slurm comes from the system all the same.
+    """
+    for folder in ("bin", "sbin") if prefix is not None else ():
+        if prefix is not None and (path := prefix / folder / program).exists():
+            return str(path)
     for folder in _SBIN:
         for name in (f"{program}-wlm", program):
             path = Path(folder) / name
@@ -198,15 +205,18 @@ class SlurmCluster:
         extra: str = "",
         backup: bool = False,
         accounting: bool = False,
+        prefix: Path | None = None,
     ) -> None:
         """`extra`: further lines of slurm.conf. `backup`: a second controller, ready to take over.
 
         `accounting`: a slurmdbd with a MariaDB behind it; jobs then need the associations that `start` makes.
+        `prefix`: where a Slurm lies that is not the system's.
         """
         self.base = base
         self.name = name
         self.nodes = tuple(f"n{index + 1}" for index in range(nodes))
         self.conf = base / "etc" / "slurm.conf"
+        self.prefix = prefix
         self._extra = extra
         self._backup = backup
         self.database = Database(base) if accounting else None
@@ -229,7 +239,13 @@ class SlurmCluster:
     def environ(self) -> dict[str, str]:
         """This process's environment without anybody's Slurm settings, and with this cluster's."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM", "SQUEUE", "SINFO"))}
+        if self.prefix is not None:
+            kept["PATH"] = f"{self.prefix}/bin:{self.prefix}/sbin:{kept.get('PATH', os.defpath)}"
         return {**kept, "SLURM_CONF": str(self.conf)}
+
+    def program(self, name: str) -> str:
+        """Return the path of a program of this cluster."""
+        return _find(name, self.prefix) or name
 
     def start(self) -> None:
         """Start everything and wait until all nodes are idle. AssertionError with the logs' end when they are not."""
@@ -241,7 +257,7 @@ class SlurmCluster:
             path.chmod(0o755)
         for program in ("slurmctld", "slurmd", "slurmstepd"):
             # They compare their own name with the plain one; by another they drop all GRES without a word.
-            _link(self.base / "bin" / program, _find(program) or program)
+            _link(self.base / "bin" / program, self.program(program))
         for index in range(8):
             _link(self.base / "dev" / f"nvidia{index}", "/dev/null")
         self._write()
@@ -308,7 +324,7 @@ class SlurmCluster:
         for pid in self._leftovers():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        for name in ("slurmctld", "slurmdbd", "mariadbd", "munged"):
+        for name in ("slurmrestd", "slurmctld", "slurmdbd", "mariadbd", "munged"):
             self._signal(name, signal.SIGCONT)
             self._signal(name, signal.SIGTERM)
             self._reap(name)
@@ -346,12 +362,44 @@ class SlurmCluster:
 
     def start_slurmdbd(self) -> None:
         """Start slurmdbd alone."""
-        self._spawn("slurmdbd", _find("slurmdbd") or "slurmdbd", "-D")
+        self._spawn("slurmdbd", self.program("slurmdbd"), "-D")
 
     def start_ctld(self, *arguments: str) -> None:
         """Start slurmctld and wait until it answers a ping."""
         self._spawn("slurmctld", str(self.base / "bin" / "slurmctld"), "-D", "-f", str(self.conf), *arguments)
         wait_until(lambda: " is UP" in self.run("scontrol", "ping", check=False).stdout, START_S, "slurmctld answers")
+
+    def start_rest(self, *arguments: str, jwt: bool = False) -> str:
+        """Start slurmrestd as the user that may run it, wait until it listens, and return the URL for `rest`.
+
+        On a socket of that user by default, else (`jwt`) on a port, for whoever brings a token.
+        """
+        self.kill("slurmrestd")
+        (port,) = free_ports(1)
+        folder = self.base / "run" / "rest"
+        folder.mkdir(exist_ok=True)
+        path = folder / "socket"
+        path.unlink(missing_ok=True)
+        as_user: list[str] = []
+        if os.geteuid() == 0:  # it refuses to run as root or as SlurmUser; of root it takes questions all the same
+            shutil.chown(folder, REST_USER, REST_USER)
+            as_user = [
+                "setpriv",
+                f"--reuid={REST_USER}",
+                f"--regid={REST_USER}",
+                "--clear-groups",
+                "--pdeathsig",
+                "KILL",
+            ]
+        where = f"127.0.0.1:{port}" if jwt else f"unix:{path}"
+        how = "rest_auth/jwt" if jwt else "rest_auth/local"
+        what = "slurmctld" if self.prefix is not None else "openapi/v0.0.38"
+        if jwt:  # else it asks slurmctld by munge, as itself
+            as_user = ["env", "SLURM_JWT=daemon", *as_user]
+        argv = [*as_user, self.program("slurmrestd"), "-f", str(self.conf), "-a", how, "-s", what, *arguments, where]
+        self._spawn("slurmrestd", *argv)
+        wait_until(lambda: _listens(port) if jwt else path.exists(), START_S, "slurmrestd listens")
+        return f"http://{where}" if jwt else where
 
     def start_node(self, node: str) -> None:
         """Start the slurmd of one node."""
@@ -359,7 +407,7 @@ class SlurmCluster:
         self._spawn(node, str(self.base / "bin" / "slurmd"), "-D", "-f", str(self.conf), "-N", node, "-d", stepd)
 
     def kill(self, name: str, how: signal.Signals = signal.SIGKILL) -> None:
-        """Kill `slurmctld`, `munged` or a node's slurmd, and wait until it is gone."""
+        """Kill `slurmctld`, `slurmrestd`, `munged` or a node's slurmd, and wait until it is gone."""
         self._signal(name, how)
         self._reap(name)
 
@@ -419,7 +467,7 @@ class SlurmCluster:
     ) -> subprocess.CompletedProcess[str]:
         """Run a command with this cluster's environment; with `check`, AssertionError with its words when it fails."""
         done = subprocess.run(
-            argv,
+            [self.program(argv[0]) if self.prefix is not None else argv[0], *argv[1:]],
             input=stdin,
             capture_output=True,
             text=True,
@@ -455,6 +503,11 @@ class SlurmCluster:
             f"--- {path.name}\n{path.read_text(errors='replace')[-600:]}"
             for path in sorted((self.base / "log").iterdir())
         )
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as tried:
+        return tried.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _link(path: Path, target: str) -> None:

@@ -18,6 +18,7 @@ SCREENS: dict[str, tuple[str, ...]] = {
     "jobs": ("2",),
     "network": ("4",),
     "storage": ("5",),
+    "journal": ("7",),
     "sources": ("9",),
     "node": ("j", "enter"),
     "job": ("2", "G", "enter"),

@@ -106,8 +106,10 @@ class Server:
 
 
 @contextlib.asynccontextmanager
-async def serving(answers: dict[str, Answer], tls: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
-    """Serve `answers` on a free port."""
+async def serving(
+    answers: dict[str, Answer], tls: ssl.SSLContext | None = None, path: str | None = None
+) -> AsyncIterator[Server]:
+    """Serve `answers` on a free port, or on the socket `path`."""
     server = Server(answers)
     tasks: set[asyncio.Task[None]] = set()
 
@@ -116,9 +118,13 @@ async def serving(answers: dict[str, Answer], tls: ssl.SSLContext | None = None)
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
-    listener = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=tls)
-    server.port = listener.sockets[0].getsockname()[1]
-    server.url = f"{'https' if tls else 'http'}://127.0.0.1:{server.port}"
+    if path is None:
+        listener = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=tls)
+        server.port = listener.sockets[0].getsockname()[1]
+        server.url = f"{'https' if tls else 'http'}://127.0.0.1:{server.port}"
+    else:
+        listener = await asyncio.start_unix_server(connected, path)
+        server.url = f"unix:{path}"
     try:
         yield server
     finally:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from console.model import (
     Accelerator,
     AcceleratorProcess,
+    Actor,
     ArrayPart,
+    Attempt,
     Batch,
+    Call,
     Cluster,
     ClusterKind,
     Disk,
@@ -20,6 +25,9 @@ from console.model import (
     MountState,
     Node,
     NodeState,
+    Order,
+    OutcomeState,
+    Plan,
     Pressure,
     ProbeCost,
     Records,
@@ -27,6 +35,8 @@ from console.model import (
     Severity,
     SourceState,
     SourceStatus,
+    Step,
+    StepOutcome,
 )
 from console.store import Store
 
@@ -171,4 +181,20 @@ def lab() -> Store:
     finding = Finding(id="f1", severity=Severity.CRITICAL, title="GPU 7 is lost", evidence="Xid 79", nodes=("gpu01",),
                       cause="fallen off the bus", action="drain gpu01", since=NOW - 60)  # fmt: skip
     store.apply(Batch(status=source("slurm:lab/nodes", requests_per_minute=2.0), records=Records(findings=(finding,))))
+    store.keep_attempts({attempt.id: attempt for attempt in attempts_of_lab()})
     return store
+
+
+def attempts_of_lab() -> tuple[Attempt, ...]:
+    """One drain that went well, and one whose console ended within it."""
+    by = Actor(user="ann", uid=1000, host="login1", pid=7, tty="/dev/pts/3", origin="10.0.0.9")
+    order = Order(action="drain", cluster="lab", names=("gpu2", "gpu10"), reason="INC-4711 DIMM errors", by="ann")
+    step = Step(cluster="lab", names=order.names, run=Call(argv=("scontrol", "update")), text="drain gpu[2,10]")
+    plan = Plan(id="1124-100000-aaaa", action="drain", made_at=NOW - 900, orders=(order,), steps=(step,))
+    done = tuple(StepOutcome(cluster="lab", target=name, state=OutcomeState.DONE) for name in order.names)
+    other = msgspec.structs.replace(plan, id="1124-100500-bbbb", action="resume")
+    return (
+        Attempt(id=plan.id, by=by, plan=plan, reason=order.reason, started_at=NOW - 900, begun=(0,), outcomes=done,
+                finished=(0,), ended_at=NOW - 899, ended="done"),
+        Attempt(id=other.id, by=by, plan=other, reason=None, started_at=NOW - 600, begun=(0,)),
+    )  # fmt: skip

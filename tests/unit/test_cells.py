@@ -245,3 +245,18 @@ def test_ascii_mode_is_ascii() -> None:
                   "descending", "separator", "warning", "degree"):  # fmt: skip
         assert getattr(ASCII, field).isascii(), field
     assert ASCII.state(NODE_SIGNS["down"]).text == "X down"  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "shown"),
+    [
+        ("slurm:production-east/nodes", 16, "slurm:p…st/nodes"),
+        ("8812", 8, "8812    "),
+        ("train-llm/job/llm-70b", 10, "trai…m-70b"),
+        ("日本語のジョブ名", 9, "日本…ブ名"),
+        ("ab", 1, "…"),
+    ],
+)
+def test_names_are_cut_in_their_middle(text: str, width: int, shown: str) -> None:
+    assert fit(text, width, "middle").rstrip() == shown.rstrip()
+    assert cell_width(fit(text, width, "middle")) == width

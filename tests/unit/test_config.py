@@ -8,6 +8,7 @@ import pytest
 
 from console.config import Config, Overrides, config_dir, load, name_rule, parse_simulate, variables
 from console.errors import ConfigError, QuarterdeckError, UsageError
+from console.model.identity import with_aliases
 
 
 def write(path: Path, text: str) -> Path:
@@ -134,6 +135,8 @@ def test_a_strangers_variable_is_none_of_ours(place: Place) -> None:
         ("[[cluster]]\nname='a'\nkind='x'\n[[cluster]]\nkind='x'\nname='a'\n", ":6: cluster[2].name", "two clusters", ""),
         ("hosts = 3\n", ":1: hosts", "must be text in quotes, not a whole number", ""),
         ("node_name = '~(~'\n", ":1: node_name", "is not a regular expression", ""),
+        ('[node_alias]\n"i-[1-3]" = "gpu[1-2]"\n', ":2: node_alias.\"i-[1-3]\"", "names 3 machines and gpu[1-2] names 2", ""),
+        ('[node_alias]\n"i-[1" = "gpu1"\n', ":2: node_alias.\"i-[1\"", "", ""),
         ("node_name = '~a~'\n", ":1: node_name", "exactly one (group)", ""),
         ("a = \n", ":1", "is not TOML", ""),
         ("[ui\n", ":1", "is not TOML", ""),
@@ -192,6 +195,14 @@ def test_name_rules() -> None:
     rule = name_rule(r"~ip-(\d+)-.*~")
     assert rule("c", "ip-17-x") == "17"
     assert rule("c", "other") == "other"
+
+
+def test_names_that_no_rule_finds_are_given_pair_by_pair(place: Place) -> None:
+    config = place.user('[node_alias]\n"i-0[01-02]" = "gpu[01-02]"\n"bastion-a" = "login1.dc.local"\n').load()
+    key = with_aliases(name_rule(config.node_name), config.node_aliases)
+    assert [key("k8s", name) for name in ("i-001", "i-002.ec2.internal", "bastion-a", "gpu01.dc.local")] == [
+        "gpu01", "gpu02", "login1", "gpu01",
+    ]  # fmt: skip
 
 
 def test_where_a_setting_stands(place: Place) -> None:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from console.errors import (
@@ -149,8 +150,9 @@ async def test_at_rest_there_are_watches_and_no_lists(server: KubeServer, tmp_pa
 async def test_what_was_not_taken_to_the_end_comes_again(server: KubeServer, tmp_path: Path) -> None:
     async with opened(tmp_path, server.url) as backend:
         await backend.inventory()
-        backend.board.dirty_nodes.update(f"n{number}" for number in range(500))
-        backend._told_nodes.update(f"n{number}" for number in range(500))
+        names = [f"n{number}" for number in range(50_000)]
+        backend.board.dirty_nodes.update(names)
+        backend._told_nodes.update(names)
         task = asyncio.create_task(backend.inventory())
         for _ in range(1000):
             await asyncio.sleep(0)
@@ -159,7 +161,7 @@ async def test_what_was_not_taken_to_the_end_comes_again(server: KubeServer, tmp
         task.cancel()
         await asyncio.wait({task})
         assert task.cancelled()
-        assert len((await backend.inventory()).gone_nodes) == 500
+        assert len((await backend.inventory()).gone_nodes) == len(names)
 
 
 async def test_jobs_that_ended_long_ago_leave_the_list(server: KubeServer, tmp_path: Path) -> None:
@@ -661,7 +663,36 @@ async def test_a_large_job_is_one_record(tmp_path: Path) -> None:
         records = await backend.jobs()
         assert len(backend.board.pods) == 2000
         assert next(job for job in records.jobs if job.id == "train-llm/job/llm-70b").accelerators == 16_000
-        assert server.count("GET /api/v1/pods?limit=250") == 8
+        assert server.count("GET /api/v1/pods?limit=500") == 4
+
+
+async def test_fifty_thousand_pods_are_read_in_pages_and_kept_small(tmp_path: Path) -> None:
+    server = KubeServer.of_recordings()
+    seed = next(each for each in server.lists[PODS] if each["metadata"]["name"].startswith("llm-70b"))
+    server.lists[PODS] = [
+        {**seed, "metadata": {**seed["metadata"], "name": f"big-{number}", "uid": str(number)}}
+        for number in range(50_000)
+    ]
+    async with server.running(), opened(tmp_path, server.url) as backend:
+        before = psutil.Process().memory_info().rss
+        records = await backend.jobs()
+        assert len(backend.board.pods) == 50_000
+        assert sum(job.accelerators or 0 for job in records.jobs if job.id == "train-llm/job/llm-70b") == 400_000
+        assert server.count("GET /api/v1/pods?limit=500") == 100
+        # As they came they are 300 MB and more; the client's own objects of them would be gigabytes.
+        assert psutil.Process().memory_info().rss - before < 150e6
+
+
+async def test_an_event_with_a_megabyte_to_say_is_cut(server: KubeServer, tmp_path: Path) -> None:
+    for event in server.lists["/api/v1/events"]:
+        if event["involvedObject"]["name"].startswith("llm-70b"):
+            event["message"] = "loud-words\x1b[31m" * 80_000
+    async with opened(tmp_path, server.url) as backend:
+        await settled(server, backend)
+        found = await backend.explain("train-llm/job/llm-70b")
+        loud = [one.text for one in found.events if "loud-words" in one.text]
+        assert loud
+        assert all(len(text) <= 500 and text.endswith("…") and "\x1b" not in text for text in loud)
 
 
 def test_settings_that_cannot_be(tmp_path: Path) -> None:

@@ -22,8 +22,8 @@ from plugins.slurm.details import FIELDS, Detail, choose, details, ended_with, h
 from plugins.slurm.explain import Surroundings, explanation
 from plugins.slurm.jobs import JobReader
 from plugins.slurm.limits import limit_code
+from plugins.slurm.nodes import NodeReader, Place
 from plugins.slurm.outputs import outputs
-from plugins.slurm.parse import NodeReader, Place
 from plugins.slurm.states import job_state
 
 ONE = Path(__file__).parent.parent / "fixtures" / "slurm" / "22.05.8" / "one"

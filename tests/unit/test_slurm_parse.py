@@ -14,7 +14,7 @@ from console.model import ArrayPart, Job, JobState, Node, NodeState
 from plugins.slurm import parse
 from plugins.slurm.commands import MACHINE_FIELDS, Commands, new_nonce
 from plugins.slurm.jobs import LIMIT_FREE, JobReader, Listing
-from plugins.slurm.parse import NodeListing, NodeReader, Place
+from plugins.slurm.nodes import NodeListing, NodeReader, Place
 from plugins.slurm.settings import AddressRule, SlurmSettings
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "slurm"

@@ -176,7 +176,7 @@ def _text(row: JobRow) -> str:
 COLUMNS: tuple[Column[JobRow], ...] = (
     Column(
         "id", "JOB", 10, _id, lambda row: row.job.id, "the scheduler's own id; an array is one row", 1,
-        order=lambda row: natural_key(row.job.id), min_width=8, max_width=16, names=("job",),
+        order=lambda row: natural_key(row.job.id), align="middle", min_width=8, max_width=24, names=("job",),
     ),
     Column(
         "name", "NAME", 16, lambda row: row.view.text(row.job.name), lambda row: row.job.name or None,

@@ -83,7 +83,7 @@ def _text(row: SourceRow) -> str:
 COLUMNS: tuple[Column[SourceRow], ...] = (
     Column(
         "source", "SOURCE", 20, lambda row: Cell(row.source.name, "name"), lambda row: row.source.name,
-        "its name", 1, order=lambda row: natural_key(row.source.name), min_width=16, max_width=32,
+        "its name", 1, order=lambda row: natural_key(row.source.name), align="middle", min_width=16, max_width=32,
         names=("name",),
     ),
     Column(

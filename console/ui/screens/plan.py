@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from console.errors import UsageError
-from console.model import Attempt, Attention
+from console.model import Attempt, Attention, Plan
 from console.render.cells import Cell, Line, wrap
 from console.render.lines import Section
 from console.render.plan import outcome_lines, plan_sections, progress_lines
 from console.ui.acting import Intent, Stage
 from console.ui.prompt import Prompt
 from console.ui.screens.pages import PageScreen
+
+KEPT_S = 30.0
+"""How long the lines of a plan are kept: they say how far away its ends are."""
 
 
 class Deciding:
@@ -45,6 +48,8 @@ class PlanScreen(PageScreen):
     def __init__(self, intent: Intent) -> None:
         super().__init__(intent.title)
         self.intent = intent
+        self._drawn: tuple[str, int, float, Sequence[Section]] | None = None
+        """Plan, width and time that its lines were made for, and these."""
         self.handlers = (Deciding(self), *self.handlers)
 
     def attention(self) -> Attention:
@@ -71,7 +76,14 @@ class PlanScreen(PageScreen):
         if intent.plan is None:
             what = "looking how the nodes are" if intent.attention.visible else "planning"
             return head or [Section(intent.title, ((Cell(f"{what} ...", "muted"),),))]
-        return [*head, *plan_sections(view, intent.plan, width), *self._next()]
+        return [*head, *self._whole(intent.plan, width), *self._next()]
+
+    def _whole(self, plan: Plan, width: int) -> Sequence[Section]:
+        """Return the plan; one of thousands of jobs takes a quarter of a second to draw, and rarely changes."""
+        view = self.console_app.view
+        if self._drawn is None or self._drawn[:2] != (plan.id, width) or view.now - self._drawn[2] > KEPT_S:
+            self._drawn = plan.id, width, view.now, plan_sections(view, plan, width)
+        return self._drawn[3]
 
     def _next(self) -> list[Section]:
         """Say which keys go on from here."""
