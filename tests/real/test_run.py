@@ -214,6 +214,7 @@ def test_input_reaches_every_node_whole(ssh_fleet: ssh.SshFleet, state: dict[str
     assert on(ssh_fleet, "--stdin", str(tmp_path / "data"), "n[1-6]", "--", "true", env=state).returncode == 0
 
 
+@pytest.mark.slow
 def test_output_without_end_is_counted_and_only_its_beginning_kept(
     ssh_fleet: ssh.SshFleet, state: dict[str, str]
 ) -> None:
@@ -270,6 +271,7 @@ def breakable(tmp_path: Path) -> Iterator[ssh.SshFleet]:
         yield fleet
 
 
+@pytest.mark.slow
 def test_one_that_hangs_or_is_gone_holds_up_nobody(breakable: ssh.SshFleet, state: dict[str, str]) -> None:
     breakable.stop(1)
     breakable.kill(2)
