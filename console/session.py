@@ -278,6 +278,7 @@ class Session:
         from console.actions.here import journal_here
         from console.actions.journal import JournalError
         from console.actions.reading import Watch, unfinished
+        from console.actions.undo import can_be_undone
 
         watch = Watch(journal_here(self._environ))
         said: set[str] = set()
@@ -294,7 +295,8 @@ class Session:
                     if attempt.id not in said:
                         said.add(attempt.id)
                         what = f"unfinished: {attempt.plan.action} of {attempt.id}: its console ended within it"
-                        self.notices.append(f"{what}; the Journal shows it, and can take back what was done")
+                        back = ", and can take back what was done" if can_be_undone(attempt.plan.action) else ""
+                        self.notices.append(f"{what}; the Journal shows it{back}")
                 await asyncio.sleep(JOURNAL_S)
         finally:
             watch.close()

@@ -25,6 +25,11 @@ _NEVER: Mapping[str, str] = MappingProxyType(
 )
 
 
+def can_be_undone(action: str) -> bool:
+    """Whether an action of this kind can be taken back at all."""
+    return action not in _NEVER
+
+
 @dataclass(slots=True)
 class Undoing:
     """What is asked for so that an attempt is undone."""
