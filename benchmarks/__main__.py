@@ -15,10 +15,12 @@ PARTS = {
     "fleet": "1,000 nodes × 8 GPUs live at 2 s: CPU and memory, and where it goes",
     "idle": "an idle screen: CPU and bytes to the terminal",
     "ssh_hosts": "200 sshd hosts live at 2 s, beside a bare asyncssh stream",
+    "run": "qd run on 50 and 200 sshd hosts, beside clush and a bare asyncssh loop",
     "micro": "simulation, store and parsers one by one",
     "kube": "5,000 nodes and 20,000 pods of a real API server, beside the client's typed lists",
     "dead": "four clusters of which three are dead, beside the fourth alone",
     "plan": "planning a drain of 1,000 nodes with 5,000 jobs",
+    "listings": "qstat of 10,000 jobs and squeue of 100,000, read to records",
     "logs": "10 GiB opened at the end; 1 GiB searched backwards, beside grep",
     "slurm_requests": "requests to slurmctld, beside watch squeue and watch sinfo",
 }

@@ -61,7 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
     except Exception as error:  # noqa: BLE001 - the outermost: whatever it is becomes one line
-        return _failed(error, verbose="-v" in arguments or "--verbose" in arguments)
+        ours = arguments[: arguments.index("--")] if "--" in arguments else arguments
+        return _failed(error, verbose="-v" in ours or "--verbose" in ours)
     return code
 
 
@@ -122,8 +123,12 @@ def _dispatch(arguments: list[str]) -> int:
     if command is not None and command not in COMMANDS:
         _unknown(command)
     name = command or CONSOLE
+    tail: list[str] = []
+    if COMMANDS[name].runs and "--" in rest:
+        at = rest.index("--")
+        rest, tail = rest[:at], rest[at + 1 :]
     options = build_parser(name).parse_intermixed_args(rest)
-    call: Call = Call(name, options)
+    call: Call = Call(name, options, tail=tail)
     return int(_module(name).run(call))
 
 
@@ -175,6 +180,7 @@ _WITH_VALUE = frozenset(
     (
         *("--config", "--cluster", "--hosts", "--ssh-config", "--simulate", "--theme", "--refresh", "--wait"),
         *("-n", "--lines", "--stream", "--reason", "--undo"),
+        *("-u", "--user", "--fanout", "--timeout", "--stdin", "--script"),
     )
 )
 """The options that take a value in a word of its own."""

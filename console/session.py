@@ -24,13 +24,14 @@ from console.store.view import PLAIN_KINDS
 from console.text import clean
 
 if TYPE_CHECKING:
-    from console.actions.desk import ActionDesk
+    from console.actions.desk import ActionDesk, Surroundings
+    from console.actions.running import RunDesk
     from console.config import Config
     from console.discover import Found
     from console.feed.hub import Feeding, Hub, ProbePace
     from console.feed.probing import NodeProbe
     from console.plugin import Backend, Site
-    from console.transport.base import Transport
+    from console.transport.base import Streaming, Transport
     from console.transport.pool import TransportPool
 
 SETTLE_STEP_S = 0.02
@@ -146,6 +147,7 @@ class Session:
         self.desk = JobDesk(())
         """Questions about single jobs."""
         self._actions: ActionDesk | None = None
+        self._runner: RunDesk | None = None
         self._feeding: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
         self._backlog: dict[str, list[Batch]] = {}
@@ -241,13 +243,30 @@ class Session:
         """The door to acting on what is open, made when first asked for. ConfigError for a bad policy file."""
         if self._actions is None:
             from console.actions.desk import ActionDesk
-            from console.actions.here import surroundings
-            from console.config import config_dir
 
-            read_only = "--read-only, or read_only in the configuration" if self._config.read_only else None
-            around = surroundings(self._environ, config_dir(self._environ), read_only=read_only)
-            self._actions = ActionDesk(self._backends, self.store, around)
+            self._actions = ActionDesk(self._backends, self.store, self._around())
         return self._actions
+
+    @property
+    def runner(self) -> RunDesk:
+        """The door to running commands on nodes, made when first asked for. ConfigError for a bad policy file."""
+        if self._runner is None:
+            from console.actions.running import RunDesk
+
+            self._runner = RunDesk(self._reach, self._around())
+        return self._runner
+
+    def _around(self) -> Surroundings:
+        from console.actions.here import surroundings
+        from console.config import config_dir
+
+        read_only = "--read-only, or read_only in the configuration" if self._config.read_only else None
+        return surroundings(self._environ, config_dir(self._environ), read_only=read_only)
+
+    def _reach(self, address: str) -> Streaming:
+        if self._pool is None:
+            raise ConnectionLost("the console is closing", address, "start it again")
+        return self._pool.get(address)
 
     def look_again(self, clusters: Collection[str]) -> None:
         """Ask the schedulers of these clusters soon: something was changed there."""
@@ -259,6 +278,7 @@ class Session:
         from console.actions.here import journal_here
         from console.actions.journal import JournalError
         from console.actions.reading import Watch, unfinished
+        from console.actions.undo import can_be_undone
 
         watch = Watch(journal_here(self._environ))
         said: set[str] = set()
@@ -275,7 +295,8 @@ class Session:
                     if attempt.id not in said:
                         said.add(attempt.id)
                         what = f"unfinished: {attempt.plan.action} of {attempt.id}: its console ended within it"
-                        self.notices.append(f"{what}; the Journal shows it, and can take back what was done")
+                        back = ", and can take back what was done" if can_be_undone(attempt.plan.action) else ""
+                        self.notices.append(f"{what}; the Journal shows it{back}")
                 await asyncio.sleep(JOURNAL_S)
         finally:
             watch.close()

@@ -108,7 +108,7 @@ systems() {
     # program or file : Debian package
     local wanted="sshd:openssh-server ssh:openssh-client slurmctld:slurmctld slurmd:slurmd sinfo:slurm-client
         slurmdbd:slurmdbd slurmrestd:slurmrestd mariadbd:mariadb-server-core mariadb:mariadb-client-core
-        munged:munge tmux:tmux gcc:gcc ip:iproute2 free:procps zsh:zsh fish:fish htop:htop"
+        munged:munge tmux:tmux gcc:gcc ip:iproute2 free:procps zsh:zsh fish:fish htop:htop sudo:sudo"
     local absent="" pair
     PATH=$PATH:/usr/sbin:/sbin
     for pair in $wanted; do

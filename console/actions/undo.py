@@ -19,9 +19,15 @@ _NEVER: Mapping[str, str] = MappingProxyType(
         "cancel": "what was cancelled has ended: submit it again",
         "requeue": "what was requeued has begun anew",
         "reboot": "a node cannot be un-rebooted",
+        "run": "what ran has run: run what takes it back",
         "power-up": "power it down again where that is meant",
     }
 )
+
+
+def can_be_undone(action: str) -> bool:
+    """Whether an action of this kind can be taken back at all."""
+    return action not in _NEVER
 
 
 @dataclass(slots=True)

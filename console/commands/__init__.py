@@ -16,6 +16,8 @@ class Entry(NamedTuple):
 
     module: str
     summary: str
+    runs: bool = False
+    """What follows `--` is a command of somebody else, and not ours to read."""
 
 
 CONSOLE = "fleet"
@@ -39,6 +41,7 @@ COMMANDS: Mapping[str, Entry] = MappingProxyType(
         "power-down": Entry("act", "power nodes down once their jobs have ended"),
         "power-up": Entry("act", "power nodes up"),
         "reboot": Entry("act", "reboot nodes once their jobs have ended"),
+        "run": Entry("run", "run a command on nodes, equal answers folded", runs=True),
         "hold": Entry("act", "keep jobs from starting"),
         "release": Entry("act", "let held jobs start"),
         "requeue": Entry("act", "put running jobs back into the queue"),

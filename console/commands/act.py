@@ -101,14 +101,14 @@ def _orders(call: Call, session: Session, desk: ActionDesk, action: str) -> tupl
     options, store = call.options, session.store
     reason, value = options.reason, getattr(options, "value", None)
     if not store.nodes and not store.jobs:
-        _raise_silence(session)
+        raise_silence(session)
     if ORDERS[action].of_nodes:
         return desk.node_orders(action, targets.nodes(store, options.targets), reason=reason, value=value)
     able = [cluster for cluster in store.clusters if action in desk.able(cluster)]
     return desk.job_orders(action, targets.jobs(store, options.targets, able), reason=reason, value=value)
 
 
-def _raise_silence(session: Session) -> None:
+def raise_silence(session: Session) -> None:
     """Raise what keeps every source silent: then nothing can be named either."""
     from console.errors import Unreachable
 
@@ -121,9 +121,9 @@ def _raise_silence(session: Session) -> None:
 async def carry_out(call: Call, session: Session, desk: ActionDesk, plan: Plan) -> int:
     """Show a plan, ask, run and verify it; return the exit code."""
     options = call.options
-    view = _view(call, session)
+    view = view_of(call, session)
     if options.plan or not options.json:
-        _show(call, view, plan)
+        show(call, view, plan)
     if options.plan:
         return 0
     if not plan.steps:
@@ -148,7 +148,7 @@ async def _confirmed(call: Call, view: View, desk: ActionDesk, plan: Plan) -> Pl
     """Ask until a plan that still holds is confirmed; None: no."""
     if not call.on_terminal():
         raise UsageError("somebody must say yes", "standard input is no terminal", "--yes, or --plan to look only")
-    while await _asked(plan):
+    while await asked(plan):
         fresh, changes = await desk.again(plan)
         if not changes:
             return plan
@@ -156,11 +156,12 @@ async def _confirmed(call: Call, view: View, desk: ActionDesk, plan: Plan) -> Pl
         for text in changes:
             call.complain(f"    {text}")
         plan = fresh
-        _show(call, view, plan)
+        show(call, view, plan)
     return None
 
 
-async def _asked(plan: Plan) -> bool:
+async def asked(plan: Plan) -> bool:
+    """Ask for the yes that a plan needs; whether it was said."""
     what = f"type {plan.confirm} to {plan.action}: " if plan.confirm else f"{plan.action}? [y/N] "
     sys.stdout.flush()
     sys.stderr.write(what)
@@ -181,7 +182,8 @@ async def _line() -> str:
     return sys.stdin.readline()
 
 
-def _show(call: Call, view: View, plan: Plan) -> None:
+def show(call: Call, view: View, plan: Plan) -> None:
+    """Print a plan, as text or JSON."""
     from console.commands.state import output_width
     from console.render.plan import plan_json, plan_text
 
@@ -191,7 +193,8 @@ def _show(call: Call, view: View, plan: Plan) -> None:
         call.say(plan_text(view, plan, output_width()).rstrip("\n"))
 
 
-def _view(call: Call, session: Session) -> View:
+def view_of(call: Call, session: Session) -> View:
+    """Return what is drawn with."""
     from console.commands.state import glyphs_for
     from console.render.view import View
 

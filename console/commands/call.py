@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,8 @@ class Call:
     command: str
     options: argparse.Namespace
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    tail: Sequence[str] = ()
+    """What stands after `--`, for commands that run it."""
 
     def config(self) -> Config:
         """Return the settings of this run: files, variables and options. Raises ConfigError, UsageError."""

@@ -38,15 +38,15 @@ async def opened(config: Config) -> AsyncIterator[Session]:
 
 
 @asynccontextmanager
-async def jobs_listed(call: Call, telemetry: str = "off") -> AsyncIterator[Session]:
+async def jobs_listed(call: Call, telemetry: str = "off", config: Config | None = None) -> AsyncIterator[Session]:
     """Open a session that lists nodes and jobs; wait until every scheduler has answered or failed.
 
-    With telemetry `off` no node is bothered.
+    With telemetry `off` no node is bothered. `config` stands for that of the call.
     """
     import msgspec
 
     wait_s = parse_wait(call.options.wait)
-    async with opened(msgspec.structs.replace(call.config(), telemetry=telemetry)) as session:
+    async with opened(msgspec.structs.replace(config or call.config(), telemetry=telemetry)) as session:
         await session.settle(wait_s)
         for notice in session.notices:
             call.complain(f"qd: {notice}")

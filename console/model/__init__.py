@@ -5,6 +5,7 @@ Every record is an immutable msgspec struct. Units stand in the names (`_bytes`,
 `missing[field]` says why; it is never 0. Remote strings are cleaned (`console.text.clean`) before they come here.
 """
 
+from console.model.answer import Answer, Group
 from console.model.attempt import Actor, Attempt, Entry
 from console.model.base import Record
 from console.model.batch import Attention, Batch, Records, decode_batch, encode_batch
@@ -44,6 +45,7 @@ __all__ = [
     "Accelerator",
     "AcceleratorProcess",
     "Actor",
+    "Answer",
     "ArrayPart",
     "Attempt",
     "Attention",
@@ -61,6 +63,7 @@ __all__ = [
     "Explanation",
     "Finding",
     "Fit",
+    "Group",
     "Host",
     "Interrupt",
     "Job",

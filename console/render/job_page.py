@@ -19,14 +19,9 @@ from console.render.tables.jobs import JobRow, elapsed, reason
 from console.render.view import View
 from console.store import JobKey
 
-_TOLD = frozenset({JobState.RUNNING, JobState.COMPLETING, JobState.COMPLETED})
-"""Jobs of which nobody asks why they are where they are."""
+_PLAIN = frozenset({JobState.RUNNING, JobState.COMPLETING, JobState.COMPLETED})
+"""Where nobody asks why."""
 _NEAR_END = 0.9
-
-
-def asks_why(job: Job) -> bool:
-    """Whether it is worth asking the backend why the job is where it is."""
-    return job.state not in _TOLD
 
 
 def job_sections(
@@ -87,11 +82,11 @@ def _time_left(row: JobRow, width: int) -> list[Line]:
 
 
 def _why(view: View, job: Job, width: int, found: Explanation | None, error: QuarterdeckError | None) -> list[Section]:
-    if error is not None:
+    if error is not None and job.state not in _PLAIN:
         lines: list[Line] = [(Cell(text, "warn"),) for text in wrap(str(error), width)]
         lines += [(Cell(text, "info"),) for text in wrap(error.hint, width) if text]
         return [Section("why", tuple(lines))]
-    if found is None or (job.state in _TOLD and not found.causes):
+    if found is None or (job.state in _PLAIN and not found.causes):
         return []
     return [one for one in explanation_sections(view, found, width) if one.title != "what happened"]
 
@@ -164,7 +159,12 @@ def _events(job: Job, found: Explanation | None) -> list[Event]:
     told = list(found.events) if found is not None else []
     own = [Event(at=at, text=text) for at, text in _own_events(job) if at is not None]
     own = [one for one in own if not any(_same(one, other) for other in told)]
-    return sorted([*own, *told], key=lambda event: event.at if event.at is not None else float("inf"))
+    placed: list[tuple[float, Event]] = [(event.at or 0.0, event) for event in own]
+    at = 0.0
+    for event in told:
+        at = event.at if event.at is not None else at  # one without a time stands behind the one before it
+        placed.append((at, event))
+    return [event for _, event in sorted(placed, key=lambda pair: pair[0])]
 
 
 def _own_events(job: Job) -> Iterable[tuple[float | None, str]]:

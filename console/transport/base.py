@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from console.model.base import Record
@@ -23,6 +23,10 @@ class Completed(Record, frozen=True):
     stdout: bytes
     stderr: bytes
     seconds: float
+
+
+Output = Callable[[int, bytes], None]
+"""Takes what a program prints, as it comes: 1 or 2 (standard output, standard error), and the bytes."""
 
 
 class Channel(Protocol):
@@ -68,3 +72,25 @@ class Transport(Protocol):
 
     async def close(self) -> None:
         """Close the connection and all that runs over it."""
+
+
+class Streaming(Protocol):
+    """A machine whose programs are watched while they run. Every transport is one."""
+
+    name: str
+
+    async def stream(
+        self,
+        argv: Sequence[str],
+        *,
+        output: Output,
+        timeout_s: float | None = None,
+        stdin: bytes = b"",
+        leader: Sequence[str] = (),
+    ) -> int:
+        """Run a command to its end, hand on what it prints, and return its exit status (as in `Completed`).
+
+        `timeout_s` counts from its start; None: it may take for ever. After it, and when this is cancelled, the
+        program and all its children are told to end and soon made to. `leader` is what leads a command that may
+        signal them, where they are somebody else's: `sudo -n -u alice`. Raises TimedOut, Unreachable, Denied.
+        """

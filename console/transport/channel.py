@@ -26,6 +26,7 @@ _PATIENCE_S = 0.3
 """How long a program may take to end by itself when its input ends."""
 _KILL_TIMEOUT_S = 1.5
 _TAIL_BYTES = 4096
+_MARK = re.compile(rb"(qd-[0-9a-f]+) (\d+)\n")
 _NOISE_BYTES = 1 << 20
 """What a login shell may say before our program starts."""
 
@@ -44,7 +45,7 @@ class Session(asyncssh.SSHClientSession[bytes]):
         self.closed = asyncio.Event()
         self.lost: Exception | None = None
         self.chan: asyncssh.SSHClientChannel[bytes] | None = None
-        self._mark = re.compile(rb"%s (\d+)\n" % mark.encode("ascii"))
+        self._mark = mark.encode("ascii")
         self._noise: list[bytes | None] = [b"", b""]
         """Of standard output and error, until their mark came."""
         self._may_write = asyncio.Event()
@@ -66,11 +67,11 @@ class Session(asyncssh.SSHClientSession[bytes]):
         noise = self._noise[stream]
         if noise is not None:
             noise += data
-            found = self._mark.search(noise)
+            found = next((one for one in _MARK.finditer(noise) if one[1] == self._mark), None)
             if found is None:
                 self._noise[stream] = noise[-_NOISE_BYTES:]
                 return
-            self.pid = int(found.group(1))
+            self.pid = int(found[2])
             self._noise[stream] = None
             data = noise[found.end() :]
         if data:
@@ -115,6 +116,10 @@ class Session(asyncssh.SSHClientSession[bytes]):
             raise TimedOut(f"the program takes no input for {_WRITE_TIMEOUT_S:g} s", self.host, BUSY_HINT) from None
         except OSError:
             raise self.end_error() from None
+
+    async def writable(self) -> None:
+        """Wait until most of what was written left."""
+        await self._may_write.wait()
 
     def send_eof(self) -> None:
         """End its standard input."""

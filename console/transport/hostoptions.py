@@ -200,6 +200,8 @@ class _Reader:
 
     def path(self, text: str) -> Path:
         """Return a path with `~`, `%` tokens and `${}` replaced."""
+        if "%" not in text and "$" not in text:
+            return expand_home(text, self._home)
         try:
             text = environment_value(text, self._environ)
         except KeyError as error:

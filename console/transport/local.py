@@ -7,11 +7,13 @@ import os
 import signal
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import cast
 
 from console.errors import BadAnswer, ConnectionLost, Denied, SourceError, TimedOut, Unreachable, Unsupported
 from console.text import clean
-from console.transport.base import BUSY_HINT, ENDED_HINT, FLOOD_HINT, Channel, Completed
+from console.transport.base import BUSY_HINT, ENDED_HINT, FLOOD_HINT, Channel, Completed, Output
+from console.transport.ending import ENDED_S, end_script, late
 from console.transport.lines import LineBuffer
 
 NAME = "local"
@@ -112,6 +114,17 @@ class _Collector(_Program):
             self.closed.set()
         else:
             self.parts[fd - 1].append(data)
+
+
+class _Relay(_Program):
+    """Hands its output on as it comes."""
+
+    def __init__(self, name: str, output: Output) -> None:
+        super().__init__(name)
+        self._output = output
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        self._output(fd, data)
 
 
 class _LineProgram(_Program):
@@ -224,6 +237,47 @@ class LocalTransport:
             stderr=b"".join(program.parts[1]),
             seconds=time.monotonic() - started,
         )
+
+    async def stream(
+        self,
+        argv: Sequence[str],
+        *,
+        output: Output,
+        timeout_s: float | None = None,
+        stdin: bytes = b"",
+        leader: Sequence[str] = (),
+    ) -> int:
+        """See `Streaming`."""
+        program = _Relay(NAME, output)
+        try:
+            await self._start(program, argv, None)
+            async with asyncio.timeout(timeout_s):
+                if stdin:
+                    program.send(stdin)
+                program.send_eof()
+                await program.closed.wait()
+        except TimeoutError:
+            raise late(timeout_s, NAME, await self._end(program, leader)) from None
+        except asyncio.CancelledError:
+            await self._end(program, leader)
+            raise
+        finally:
+            self._running.discard(program)
+            if program.transport is not None:
+                program.transport.close()
+        return program.exit_status or 0
+
+    async def _end(self, program: _Program, leader: Sequence[str]) -> bool:
+        """Tell a program to end, then make it; whether it is gone."""
+        if program.transport is None:
+            return True
+        with suppress(SourceError):
+            script = end_script(program.transport.get_pid())
+            await self.run(["/bin/sh", "-c", script, "sh", *leader], timeout_s=ENDED_S)
+        gone = program.exited.is_set()
+        program.kill()
+        await program.reap()
+        return gone
 
     async def open(self, argv: Sequence[str]) -> Channel:
         """See `Transport`."""

@@ -45,6 +45,8 @@ class Condition:
     keyword: str
     arguments: tuple[str, ...]
     where: str
+    names: frozenset[str] = frozenset()
+    """All hosts that a `Host` line names, where no pattern stands there: a fleet has a thousand such lines."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ class ConfigFiles:
         self._stamp: tuple[tuple[str, int, int], ...] | None = None
         self._paths: list[Path] = []
         self._directives: tuple[Directive, ...] = ()
+        self._needs_ssh: bool | None = None
 
     def directives(self) -> tuple[Directive, ...]:
         """Return all settings in order. SourceError when a file cannot be read or understood."""
@@ -90,21 +93,16 @@ class ConfigFiles:
                 found += self._read(self._home / ".ssh" / "config", (), 0, user=True)
                 found += self._read(SYSTEM_CONFIG, (), 0, user=False)
             self._directives = tuple(found)
+            self._needs_ssh = None
             self._stamp = _stamp(self._paths)
         return self._directives
 
     def needs_ssh(self) -> bool:
         """Whether something stands there that only ssh itself can decide."""
-        for directive in self.directives():
-            if directive.keyword == "canonicalizehostname" and directive.arguments[0].lower() not in (
-                "no",
-                "false",
-            ):
-                return True
-            for condition in directive.conditions:
-                if condition.keyword == "match" and not _is_native(condition):
-                    return True
-        return False
+        directives = self.directives()
+        if self._needs_ssh is None:
+            self._needs_ssh = _any_needs_ssh(directives)
+        return self._needs_ssh
 
     def _read(
         self, path: Path, outer: tuple[Condition, ...], depth: int, *, user: bool, must_exist: bool = False
@@ -127,7 +125,8 @@ class ConfigFiles:
                 continue
             keyword, arguments = parsed
             if keyword in ("host", "match"):
-                condition = Condition(keyword, arguments, where)
+                plain = keyword == "host" and not any(set(word) & set("*?!") for word in arguments)
+                condition = Condition(keyword, arguments, where, frozenset(arguments if plain else ()))
                 if keyword == "match":
                     list(_criteria(condition))  # says now what is wrong with it
                 conditions = (*outer, condition)
@@ -148,6 +147,17 @@ class ConfigFiles:
             yield from sorted(found for found in Path("/").glob(parts) if found.is_file())
 
 
+def _any_needs_ssh(directives: Sequence[Directive]) -> bool:
+    for directive in directives:
+        canonicalize = directive.keyword == "canonicalizehostname"
+        if canonicalize and directive.arguments[0].lower() not in ("no", "false"):
+            return True
+        for condition in directive.conditions:
+            if condition.keyword == "match" and not _is_native(condition):
+                return True
+    return False
+
+
 def resolve(directives: Sequence[Directive], name: str, user: str | None, local_user: str) -> Values:
     """Return what the configuration says of the host that the user calls `name` (and `user@`, when given)."""
     single: dict[str, tuple[str, ...]] = {}
@@ -155,13 +165,14 @@ def resolve(directives: Sequence[Directive], name: str, user: str | None, local_
     places: dict[str, str] = {}
     if user is not None:
         single["user"] = (user,)
-    verdicts: dict[Condition, bool] = {}
+    verdicts: dict[str, bool] = {}
     for directive in directives:
         holds = True
         for condition in directive.conditions:
-            if condition not in verdicts:
-                verdicts[condition] = _holds(condition, name, single, local_user)
-            holds = holds and verdicts[condition]
+            verdict = name in condition.names if condition.names else verdicts.get(condition.where)
+            if verdict is None:
+                verdict = verdicts[condition.where] = _holds(condition, name, single, local_user)
+            holds = holds and verdict
         if not holds:
             continue
         keyword = directive.keyword

@@ -67,7 +67,7 @@ class TransportPool:
         """Return this machine."""
         return self._local
 
-    def get(self, name: str) -> Transport:
+    def get(self, name: str) -> SshTransport | LocalTransport:
         """Return the transport of `local`, `ssh:NAME`, `ssh://[user@]host[:port]` or NAME, each time the same.
 
         Does no I/O. UsageError when the name is none.

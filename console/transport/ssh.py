@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from console.errors import BadAnswer, ConnectionLost, SourceError, TimedOut
 from console.text import clean
-from console.transport.base import BUSY_HINT, FLOOD_HINT, Channel, Completed
+from console.transport.base import BUSY_HINT, FLOOD_HINT, Channel, Completed, Output
+from console.transport.ending import late
 from console.transport.quoting import with_environment
 
 if TYPE_CHECKING:
@@ -78,6 +79,32 @@ class SshTransport:
             stderr=b"".join(session.parts[1]),
             seconds=time.monotonic() - started,
         )
+
+    async def stream(
+        self,
+        argv: Sequence[str],
+        *,
+        output: Output,
+        timeout_s: float | None = None,
+        stdin: bytes = b"",
+        leader: Sequence[str] = (),
+    ) -> int:
+        """See `Streaming`."""
+        from console.transport import relay
+
+        async with self._commands:
+            session, connection = await self._start(lambda: relay.Relay(self.name, self._mark, output), list(argv))
+            try:
+                async with asyncio.timeout(timeout_s):
+                    await relay.follow(session, stdin)
+            except TimeoutError:
+                raise late(timeout_s, self.name, await relay.end(session, connection, leader)) from None
+            except asyncio.CancelledError:
+                await relay.end(session, connection, leader)
+                raise
+        if session.exit_status is None or not session.started:
+            raise session.end_error()
+        return session.exit_status
 
     async def open(self, argv: Sequence[str]) -> Channel:
         """See `Transport`."""

@@ -160,7 +160,7 @@ class Acting:
     def meant(self, order: str) -> str:
         """Return what an action would be about, in words: `gpu[001-003] (3 nodes)`."""
         screen = self._app.base
-        if ORDERS[order].of_nodes:
+        if order not in ORDERS or ORDERS[order].of_nodes:
             names, what = screen.meant_nodes(), "node"
         else:
             names, what = [job for _, job in screen.meant_jobs()], "job"

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from console.actions import ORDERS
 
 TABLE_SCREENS = ("fleet", "jobs", "network", "storage", "journal", "sources")
-PAGES = ("node", "job", "explain", "log", "plan", "attempt", "help", "notices")
+PAGES = ("node", "job", "explain", "log", "plan", "run", "answer", "attempt", "help", "notices")
 OF_NODES = ("fleet", "network", "storage", "node")
 OF_JOBS = ("jobs", "job", "explain")
 OF_ATTEMPTS = ("journal", "attempt", "plan")
-OPENING = (*TABLE_SCREENS, "node", "job")
+OPENING = (*TABLE_SCREENS, "node", "job", "run")
 ALL = (*TABLE_SCREENS, *PAGES)
 CHOOSER = "chooser"
 """Lists to choose from: the columns of a table."""
@@ -45,6 +45,8 @@ class Action:
     """What follows its name on the command line, in capitals; empty: nothing."""
     needs: str = ""
     """What a backend must be able to do (`explain`, `log`); empty: nothing."""
+    acts: bool = False
+    """It changes something without being an order to a scheduler: absent where nothing may be changed."""
     asks: bool = False
     """It means nothing without its argument: chosen without one, it opens the command line for it."""
     footer: int = 0
@@ -124,6 +126,20 @@ ACTIONS: tuple[Action, ...] = (
     _order("power-down", "", "Power down", "power the nodes down once their jobs have ended"),
     _order("power-up", "", "Power up", "power the nodes up again"),
     _order("reboot", "", "Reboot", "reboot the nodes once their jobs have ended"),
+    Action(
+        "run",
+        ("x",),
+        "Run",
+        "run a command line on the nodes; equal answers are folded",
+        "Act",
+        OF_NODES,
+        argument="COMMAND",
+        acts=True,
+        asks=True,
+        footer=12,
+    ),
+    Action("last-run", ("X",), "Last run", "the answers of the last run again", "Act", (*OF_NODES, "journal")),
+    Action("differences", ("D",), "Differences", "the other answers against that of most", "Run", ("run",), footer=3),
     _order("cancel", "c", "Cancel", "end the jobs", footer=10),
     _order("hold", "H", "Hold", "keep the jobs from starting", footer=11),
     _order("release", "R", "Release", "let held jobs start", footer=12),

@@ -37,6 +37,7 @@ from console.ui.garbage import Garbage
 from console.ui.keymap import Keymap
 from console.ui.live import LiveSession, UiSettings
 from console.ui.messages import Messages
+from console.ui.running import Running
 from console.ui.screens.base import BaseScreen
 from console.ui.screens.fleet import FleetScreen
 from console.ui.screens.listing import ListScreen
@@ -91,7 +92,8 @@ class QuarterdeckApp(App[int]):
         self._first_filter = filter_text
         self._lists: dict[str, ListScreen] = {}
         self._attention = Attention()
-        self._handlers = (Going(self), Doing(self))
+        self.runs = Running(self)
+        self._handlers = (Going(self), Doing(self), self.runs)
         self.acting = Acting(self)
         self.styles_of_theme = looks.Styles(self._first_theme())
         for notice in self.keymap.notices:
@@ -306,6 +308,7 @@ class QuarterdeckApp(App[int]):
             action
             for action in self.keymap.offered(screen)
             if (action.needs in able if action.needs else not action.order or self.acting.offers(action.order))
+            and (not action.acts or self.runs.allowed)
         ]
 
     def chosen(self, action_id: str | None) -> None:

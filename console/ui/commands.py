@@ -71,7 +71,8 @@ class Commands:
         action = offered.get(name)
         if action is not None:
             argument = f" {action.argument}" if action.argument else ""
-            about = f": {meant}" if action.order and (meant := self._app.acting.meant(action.order)) else ""
+            meant = self._app.acting.meant(action.order or action.id) if action.order or action.acts else ""
+            about = f": {meant}" if meant else ""
             return (Cell(f"{name}{argument}", "key"), Cell(f"  {action.help}", "label"), Cell(about, "accent"))
         words = sorted(word for word in offered if word.startswith(name))
         if not words:

@@ -201,7 +201,7 @@ class Doing:
     def act_quit(self, argument: str) -> None:
         """Leave; while something is carried out, begin nothing more of it first."""
         app = self._app
-        if app.acting.stop():
+        if any([app.acting.stop(), app.runs.stop()]):
             again = app.key_for("quit")
             app.say(f"what runs is waited for, nothing else begins; {again} again leaves at once", "warn")
             return

@@ -10,6 +10,7 @@ from console.store import Store
 
 if TYPE_CHECKING:
     from console.actions.desk import ActionDesk
+    from console.actions.running import RunDesk
 
 
 class LogReader(Protocol):
@@ -81,6 +82,10 @@ class LiveSession(Protocol):
     @property
     def actions(self) -> ActionDesk:
         """The door to acting; another one once the backends are open. ConfigError for a bad policy file."""
+
+    @property
+    def runner(self) -> RunDesk:
+        """The door to running commands on nodes. ConfigError for a bad policy file."""
 
     def look_again(self, clusters: Collection[str]) -> None:
         """Ask the schedulers of these clusters soon: something was changed there."""

@@ -231,6 +231,8 @@ def _priority(pods: Sequence[Pod], admission: Admission | None) -> int | None:
 def _array(key: JobKey, work: Work | None, pods: Sequence[Pod]) -> ArrayPart | None:
     if work is None or not work.indexed or work.completions is None or work.completions < 2:
         return None
+    if work.tasks is None or work.tasks >= work.completions:
+        return None  # all its pods run at the same time: ranks of one job, not jobs of an array
     running = sum(1 for pod in pods if is_running(pod)) if pods else work.ready or 0
     done = (work.succeeded or 0) if work.state is None else work.completions
     pending = max(work.completions - done - running, 0)

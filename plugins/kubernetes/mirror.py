@@ -14,7 +14,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -23,7 +23,7 @@ from console.slices import Pace
 from plugins.kubernetes.client import Client
 from plugins.kubernetes.failures import SERVER_HINT, Busy, Expired, Forbidden, failure, read_status
 from plugins.kubernetes.kinds import Resource
-from plugins.kubernetes.objects import Event, Listing, Versioned
+from plugins.kubernetes.objects import Event, Listing, ListMeta, Page, Versioned
 
 
 class Keyed(Protocol):
@@ -55,11 +55,25 @@ class Timing:
     """Objects in a page."""
 
 
+@dataclass(frozen=True, slots=True)
+class Whole(Generic[T]):
+    """How a page of a kind is read in one go."""
+
+    decoder: msgspec.json.Decoder[Page[Any]]
+    made: Callable[[Any], T]
+
+
 class Shelf(Generic[T]):
     """The objects of one kind, of all the namespaces that are read."""
 
-    def __init__(self, read: Callable[[msgspec.Raw], T], changed: Callable[[T | None, T | None], None]) -> None:
+    def __init__(
+        self,
+        read: Callable[[msgspec.Raw], T],
+        changed: Callable[[T | None, T | None], None],
+        whole: Whole[T] | None = None,
+    ) -> None:
         self.items: dict[tuple[str, ...], T] = {}
+        self.whole = whole
         self.broken = 0
         """Objects that could not be understood, since the beginning."""
         self._read = read
@@ -67,8 +81,16 @@ class Shelf(Generic[T]):
 
     def put(self, data: msgspec.Raw) -> tuple[str, ...] | None:
         """Take an object; return its key, None when it cannot be understood."""
+        return self._put(self._read, data)
+
+    def put_decoded(self, item: Any) -> tuple[str, ...] | None:
+        """Take an object of `whole`; return its key, None when it cannot be understood."""
+        assert self.whole is not None
+        return self._put(self.whole.made, item)
+
+    def _put(self, read: Callable[[Any], T], data: Any) -> tuple[str, ...] | None:
         try:
-            new = self._read(data)
+            new = read(data)
         except (msgspec.MsgspecError, ValueError):
             self.broken += 1
             return None
@@ -197,30 +219,41 @@ class Mirror(Generic[T]):
         params = {"limit": str(self._timing.page)}
         listed: set[tuple[str, ...]] = set()
         while True:
-            page = _listing(await self._client.get(self._path, params), self._path)
-            await self._take(page, listed)
-            token = page.metadata.continue_
+            page = await self._take(await self._client.get(self._path, params), listed)
+            token = page.continue_
             if not token:
                 self._shelf.keep_only(self.namespace, listed)
-                return page.metadata.resource_version
+                return page.resource_version
             params["continue"] = token
 
     async def _list_whole(self, params: dict[str, str]) -> str:
-        page = _listing(await self._client.get(self._path, params), self._path)
         listed: set[tuple[str, ...]] = set()
-        await self._take(page, listed)
+        page = await self._take(await self._client.get(self._path, params), listed)
         self._shelf.keep_only(self.namespace, listed)
-        return page.metadata.resource_version
+        return page.resource_version
 
-    async def _take(self, page: Listing, listed: set[tuple[str, ...]]) -> None:
+    async def _take(self, body: bytes, listed: set[tuple[str, ...]]) -> ListMeta:
+        """Bring a page to the shelf; return what stands above it."""
+        page, put = self._decoded(body)
         pace = Pace()
         for count, item in enumerate(page.items or (), 1):
-            key = self._shelf.put(item)
+            key = put(item)
             if key is not None:
                 listed.add(key)
             if count % _PATIENCE == 0:
                 await pace.breathe()
         await asyncio.sleep(0)
+        return page.metadata
+
+    def _decoded(self, body: bytes) -> tuple[Listing | Page[Any], Callable[[Any], tuple[str, ...] | None]]:
+        """Return a page, and what takes its items; one by one where one of them is broken."""
+        whole = self._shelf.whole
+        if whole is not None:
+            try:
+                return whole.decoder.decode(body), self._shelf.put_decoded
+            except msgspec.MsgspecError:
+                pass
+        return _listing(body, self._path), self._shelf.put
 
     # ---- watch
 

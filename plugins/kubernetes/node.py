@@ -97,7 +97,10 @@ class NodeReader:
 
     def read(self, data: msgspec.Raw | bytes) -> NodeFacts:
         """Return a node's facts. msgspec.ValidationError when it is none."""
-        node = self._decoder.decode(data)
+        return self.made(self._decoder.decode(data))
+
+    def made(self, node: NodeObject) -> NodeFacts:
+        """Return the same of one that is decoded already."""
         labels = node.metadata.labels or {}
         conditions = node.status.conditions or []
         taints = node.spec.taints or []

@@ -7,9 +7,11 @@ one broken object of a custom resource must not cost the others.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import msgspec
+
+T = TypeVar("T")
 
 
 class Struct(msgspec.Struct, frozen=True, gc=False, rename="camel"):
@@ -236,6 +238,13 @@ class Listing(Struct, frozen=True):
 
     metadata: ListMeta = ListMeta()
     items: list[msgspec.Raw] | None = None
+
+
+class Page(Struct, Generic[T], frozen=True):
+    """The same with items of a kind that is nearly always whole: then they need not be looked at twice."""
+
+    metadata: ListMeta = ListMeta()
+    items: list[T] | None = None
 
 
 class Event(Struct, frozen=True):

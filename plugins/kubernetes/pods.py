@@ -113,7 +113,10 @@ class PodReader:
 
     def read(self, data: msgspec.Raw | bytes) -> Pod:
         """Return a pod. msgspec.ValidationError when it is none."""
-        pod = self._decoder.decode(data)
+        return self.made(self._decoder.decode(data))
+
+    def made(self, pod: PodObject) -> Pod:
+        """Return the same of one that is decoded already."""
         meta, spec, status = pod.metadata, pod.spec, pod.status
         namespace, name = self._text(meta.namespace), clean(meta.name, limit=253)
         owner, labels, notes = meta.owner, meta.labels or {}, meta.annotations or {}

@@ -15,9 +15,9 @@ from plugins.kubernetes.claims import ClaimReader, SliceReader
 from plugins.kubernetes.client import Client
 from plugins.kubernetes.failures import Forbidden, Missing, forbidden
 from plugins.kubernetes.kinds import AGGREGATED, ASSUMED, PODS, Resource, Role, discovered, has
-from plugins.kubernetes.mirror import Mirror, Shelf, Timing
+from plugins.kubernetes.mirror import Mirror, Shelf, Timing, Whole
 from plugins.kubernetes.node import NodeReader
-from plugins.kubernetes.objects import Version
+from plugins.kubernetes.objects import NodeObject, Page, PodObject, Version
 from plugins.kubernetes.pods import PodReader
 from plugins.kubernetes.queues import AdmissionReader, GangReader, QueueReader
 from plugins.kubernetes.settings import KubernetesSettings
@@ -226,10 +226,12 @@ class Watching:
         read: Callable[[msgspec.Raw], Any]
         changed: Callable[[Any, Any], None]
         if wanted.role is Role.NODE:
-            read, changed = NodeReader(board.accelerators, settings.address).read, board.node_changed
-        elif wanted.role is Role.POD:
-            read, changed = PodReader(board.accelerators, settings.user_label).read, board.pod_changed
-        elif wanted.role is Role.WORK:
+            nodes = NodeReader(board.accelerators, settings.address)
+            return Shelf(nodes.read, board.node_changed, Whole(msgspec.json.Decoder(Page[NodeObject]), nodes.made))
+        if wanted.role is Role.POD:
+            pods = PodReader(board.accelerators, settings.user_label)
+            return Shelf(pods.read, board.pod_changed, Whole(msgspec.json.Decoder(Page[PodObject]), pods.made))
+        if wanted.role is Role.WORK:
             read, changed = WorkReader(wanted, board.accelerators, settings.user_label).read, board.work_changed
         elif wanted.role is Role.ADMISSION:
             read, changed = AdmissionReader().read, board.admission_changed

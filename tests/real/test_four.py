@@ -107,6 +107,43 @@ def test_quota_dependency_and_reservation_in_words(four: Four) -> None:
         pbs.run("qdel", chained, check=False)
 
 
+def test_a_machine_of_two_schedulers_is_drained_in_both_and_taken_back(four: Four) -> None:
+    slurm, kube = four.slurm, four.kube
+    mine = slurm.submit("-J", "on-it", "-w", SHARED, "-t", "30")
+    shared = next(node for node in kube.call("GET", "/api/v1/nodes")[1]["items"]
+                  if node["metadata"]["name"].partition(".")[0] == SHARED)["metadata"]["name"]  # fmt: skip
+
+    def scheduled() -> bool:
+        return kube.call("GET", f"/api/v1/nodes/{shared}")[1]["spec"].get("unschedulable") is not True
+
+    def of_slurm() -> str:
+        return slurm.run("scontrol", "-o", "show", "node", SHARED).stdout
+
+    try:
+        wait(lambda: slurm.run("squeue", "-h", "-j", mine, "-o", "%T").stdout.strip() == "RUNNING", "the job runs")
+        look = ask(four, "drain", SHARED, "--reason", "INC-4711", "--plan", "--json")
+        assert look.returncode == 0, look.stderr
+        assert scheduled()
+        done = ask(four, "drain", SHARED, "--reason", "INC-4711", "--yes", "--json")
+        assert done.returncode == 0, done.stderr
+        plan = json.loads(done.stdout)
+        assert {order["cluster"] for order in plan["orders"]} == {"hall-2", "cloud"}
+        assert (mine, "runs on") in {(one["job"], one["effect"]) for one in plan["interrupts"]}
+        phases = [step["phase"] for step in plan["steps"]]
+        assert phases.count(0) == 2, "nothing is evicted before both take no new work"
+        assert not scheduled()
+        assert "DRAIN" in of_slurm()
+        assert "INC-4711" in of_slurm()
+        back = ask(four, "journal", "--undo", plan["id"], "--yes", "--json")
+        assert back.returncode == 0, back.stderr
+        assert scheduled()
+        assert "DRAIN" not in of_slurm()
+    finally:
+        slurm.run("scancel", mine)
+        slurm.run("scontrol", "update", f"NodeName={SHARED}", "State=RESUME", check=False)
+        kube.patch(f"/api/v1/nodes/{shared}", {"spec": {"unschedulable": None}})
+
+
 def test_the_log_of_a_running_job_of_each_is_followed(four: Four, tmp_path: Path) -> None:
     script = "#!/bin/sh\ni=0\nwhile :; do i=$((i+1)); echo step $i; sleep 0.3; done\n"
     out = tmp_path / "slurm.log"

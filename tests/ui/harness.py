@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +12,8 @@ from typing import Any
 from textual.pilot import Pilot
 
 from console.actions.desk import ActionDesk
-from console.errors import NoSuchFile, QuarterdeckError
+from console.actions.running import RunDesk
+from console.errors import NoSuchFile, QuarterdeckError, Unreachable
 from console.model import Attention, Explanation, LogChunk, LogStream
 from console.store import Store
 from console.ui.app import QuarterdeckApp
@@ -109,6 +110,17 @@ class Output:
         self.closed = True
 
 
+class Nowhere:
+    """A machine that nobody reaches."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    async def stream(self, argv: Sequence[str], **rest: Any) -> int:
+        """Refuse."""
+        raise Unreachable("the connection was refused", self.name, "is sshd running there?")
+
+
 class NotingSession:
     """A `LiveSession` that starts nothing."""
 
@@ -128,7 +140,9 @@ class NotingSession:
         self.reported: list[tuple[BaseException, str]] = []
         self.full_disk = False
         self.desk = NotingDesk()
-        self.actions = actions or desk_of(Path("/nonexistent"), *worlds_of(store), store=store)
+        acting = actions or desk_of(Path("/nonexistent"), *worlds_of(store), store=store)
+        self.actions = acting
+        self.runner = RunDesk(Nowhere, acting.around)
         self._fails = fails
 
     async def start(self) -> None:

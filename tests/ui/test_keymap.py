@@ -12,12 +12,14 @@ from console.ui.actions import ACTIONS, CHOOSER, EVERYWHERE, by_id
 from console.ui.app import QuarterdeckApp
 from console.ui.doing import Doing, Going
 from console.ui.keymap import Keymap, key_of, parse_key
+from console.ui.running import Running
 from console.ui.screens.chooser import Arranging, Choosing
 from console.ui.screens.fleet import FleetScreen
 from console.ui.screens.handlers import Motions
 from console.ui.screens.listing import ListScreen
 from console.ui.screens.log import LogScreen
 from console.ui.screens.plan import PlanScreen
+from console.ui.screens.run import RunKeys
 from console.ui.screens.texts import HelpScreen
 from tests.ui.harness import NotingSession
 
@@ -40,7 +42,7 @@ def test_contract_keys() -> None:
     assert {key: action.id for key in contract if (action := keymap.find(key, "fleet"))} == contract
 
 
-@pytest.mark.parametrize("key", list("xtn"))
+@pytest.mark.parametrize("key", list("tn"))
 def test_keys_of_actions_that_do_not_exist_yet_are_free(key: str) -> None:
     assert Keymap(ACTIONS, {}).find(key, "fleet") is None
 
@@ -56,14 +58,22 @@ def test_defaults_do_not_clash_and_everything_is_done_by_somebody() -> None:
                 seen.add((screen, key))
     plan = PlanScreen(Intent("drain", NotingSession(Store()), never))
     screens = (FleetScreen(None), LogScreen(("lab", "1")), plan)
-    doers = [Going, Doing, Choosing, Arranging, *(type(handler) for screen in screens for handler in screen.handlers)]
+    doers = [
+        Going,
+        Doing,
+        Running,
+        RunKeys,
+        Choosing,
+        Arranging,
+        *(type(handler) for screen in screens for handler in screen.handlers),
+    ]
     for action in ACTIONS:
         assert action.order or any(hasattr(doer, action.method) for doer in doers), action.id
     assert len(by_id()) == len(ACTIONS)
 
 
 def test_what_a_screen_offers_can_be_done_there() -> None:
-    base = [Going, Doing]
+    base = [Going, Doing, Running]
     screens = {"fleet": FleetScreen(None), "help": HelpScreen("fleet")}
     screens |= {kind: ListScreen(kind, None) for kind in ("jobs", "network", "storage", "journal", "sources")}
     for kind, screen in screens.items():
@@ -113,9 +123,9 @@ def test_an_action_may_lose_its_keys() -> None:
 
 
 def test_two_new_keys_that_clash_are_said() -> None:
-    keymap = Keymap(ACTIONS, {"down": "x", "up": "x"})
+    keymap = Keymap(ACTIONS, {"down": "t", "up": "t"})
     assert len(keymap.notices) == 1
-    found = keymap.find("x", "jobs")
+    found = keymap.find("t", "jobs")
     assert found is not None
     assert found.id in ("down", "up")
 

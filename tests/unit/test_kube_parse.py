@@ -337,7 +337,7 @@ def test_recorded_jobs_are_what_they_are(board: Board) -> None:
     assert big.nodes is not None
     assert big.started_at is not None
     waiting = jobs["llm/job/llm-405b"]
-    assert waiting.array == ArrayPart(id=waiting.id, tasks=16, running=4, pending=12)
+    assert waiting.array is None, "sixteen ranks are one job"
     assert waiting.reason is not None
     assert waiting.reason.startswith("12 of 16 pods wait: Unschedulable")
     assert jobs["batch-eval/job/eval-quota"].reason == "1 of 3 pods could not be created"
@@ -680,3 +680,15 @@ def test_refusals_that_no_recording_has() -> None:
 
 def test_ids_of_jobs() -> None:
     assert job_id(("job", "lab", "x")) == "lab/job/x"
+
+
+@pytest.mark.parametrize(("at_once", "array"), [(16, None), (4, ArrayPart(id="lab/job/w", tasks=16, pending=16))])
+def test_pods_that_all_run_together_are_ranks_and_else_tasks_of_an_array(at_once: int, array: ArrayPart | None) -> None:
+    board = Board(ACCELERATORS)
+    spec = {"completions": 16, "parallelism": at_once, "completionMode": "Indexed",
+            "template": {"spec": {"containers": [{"name": "c"}]}}}  # fmt: skip
+    found = work("job", spec=spec, status={})
+    board.work_changed(None, found)
+    job = JobMaker("kube", board).record(found.key)
+    assert job is not None
+    assert job.array == (None if array is None else ArrayPart(id=job.id, tasks=16, pending=16))

@@ -104,6 +104,7 @@ def test_what_happened_is_in_order_and_what_repeats_stands_once() -> None:
     store = store_of([[50.0]], submitted_at=AT - 900, user="alice", state=JobState.FAILED, ends_at=AT - 10, exit_code=2)
     events = (
         Event(at=AT - 899.5, text="submitted by alice to train"),
+        Event(at=None, text="put back into the queue once"),
         *(Event(at=AT - 800 + at, text="FailedCreate: quota exceeded") for at in range(5)),
     )
     found = Explanation(cluster="lab", job="7", state=JobState.FAILED, summary="It failed.", events=events)
@@ -112,6 +113,7 @@ def test_what_happened_is_in_order_and_what_repeats_stands_once() -> None:
     assert happened.count("submitted") == 1
     assert happened.count("FailedCreate") == 1
     assert "(5 times, last" in happened
+    assert happened.index("submitted") < happened.index("put back") < happened.index("FailedCreate")
     assert happened.index("submitted") < happened.index("FailedCreate") < happened.index("started")
     assert "ended: failed, exit code 2" in happened
 

@@ -9,7 +9,7 @@ from textual.widget import Widget
 from console.errors import QuarterdeckError
 from console.model import Attention, Explanation
 from console.render.cells import Cell
-from console.render.job_page import asks_why, job_sections
+from console.render.job_page import job_sections
 from console.render.lines import Section
 from console.render.training import training_line
 from console.ui.live import LogReader
@@ -51,7 +51,7 @@ class Panes:
 
 
 class JobScreen(PageScreen):
-    """One job. Why it waits or failed is asked once, when the screen opens and when its state changes."""
+    """One job. Its backend is asked for its story when the screen opens, and when its state changes."""
 
     kind = "job"
 
@@ -140,9 +140,9 @@ class JobScreen(PageScreen):
             self._following.say(Cell(error.in_one_line, "warn"))
 
     def _ask_why(self) -> None:
-        """Ask, unless that was asked already while the job was in this state."""
+        """Ask for its story, unless that was asked already while the job was in this state."""
         job = self.console_app.view.store.jobs.get(self._key)
-        if job is None or job.state.value == self._asked_in or not asks_why(job):
+        if job is None or job.state.value == self._asked_in:
             return
         self._asked_in = job.state.value
         if "explain" in self.console_app.session.desk.able(self._key[0]):
