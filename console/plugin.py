@@ -50,6 +50,10 @@ from console.transport.base import Transport
 
 API_VERSION = 1
 ENTRY_POINT_GROUP = "quarterdeck.plugins"
+NODE_ACTIONS = frozenset({"drain", "cordon", "resume", "power-down", "power-up", "reboot"})
+JOB_ACTIONS = frozenset(
+    {"hold", "release", "requeue", "cancel", "suspend", "continue", "timelimit", "priority", "move"}
+)
 
 
 class Detection(Record, frozen=True):
@@ -240,7 +244,7 @@ class Drainer(Performer, Protocol):
     """Takes nodes out of work and brings them back."""
 
     node_actions: frozenset[str]
-    """Of `drain`, `cordon` (only where a drain does more), `resume`, `power-down`, `power-up`, `reboot`."""
+    """Of NODE_ACTIONS; `cordon` only where a drain does more."""
 
     async def look_nodes(self, names: Sequence[str]) -> tuple[Node, ...]:
         """Return these nodes as they are now, past every cache; one that is not known is left out. SourceError."""
@@ -254,7 +258,7 @@ class JobControl(Performer, Protocol):
     """Acts on jobs."""
 
     job_actions: frozenset[str]
-    """Of `hold`, `release`, `requeue`, `cancel`, `suspend`, `continue`, `timelimit`, `priority`, `move`."""
+    """Of JOB_ACTIONS."""
 
     async def look_jobs(self, ids: Sequence[str]) -> tuple[Job, ...]:
         """Return these jobs as they are now, past every cache; one that is not known is left out. SourceError."""

@@ -203,7 +203,8 @@ class KubernetesBackend:
         await self._know_jobs()
         if (error := self.watching.kinds[PODS.plural].error) is not None:
             raise error
-        keys = ((short, namespace, name) for namespace, short, name in (text.split("/", 2) for text in ids))
+        named = (text.split("/", 2) for text in ids if text.count("/") > 1)
+        keys = ((short, namespace, name) for namespace, short, name in named)
         return tuple(job for key in keys if (job := self._jobs.record(key)) is not None)
 
     async def plan_nodes(self, order: Order, nodes: Sequence[Node], jobs: Sequence[Job]) -> Draft:
