@@ -22,7 +22,7 @@ from tests.real.test_kubernetes import clean as clean  # noqa: PLC0414 - a fixtu
 from tests.unit.acting_world import desk_of
 from tests.unit.records import batch
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.timeout(2400)]
 
 HOSTILE = "bad \"dimm\" 'x'; rm -rf / $(reboot) `id` ünï {{.}} %s \\ " + "x" * 4000
 NODES = "/api/v1/nodes"
