@@ -213,6 +213,8 @@ class KubeServer:
             scheme, _, token = request.headers.get("Authorization", "").partition(" ")
             if scheme != "Bearer" or token not in self.tokens:
                 return _json(recorded("nodes-expired"), 401)
+        if request.method == "POST" and request.path.endswith("/eviction"):
+            return await self._evict(request)
         if request.method == "POST":
             return await self._review(request)
         if request.path == "/version":
@@ -319,6 +321,11 @@ class KubeServer:
             finally:
                 self._log_waiters.remove(queue)
         return response
+
+    async def _evict(self, request: web.Request) -> web.StreamResponse:
+        parts = request.path.split("/")
+        self.delete("/api/v1/pods", parts[4], parts[6])
+        return _json(status(201, "", ""), 201)
 
     async def _review(self, request: web.Request) -> web.StreamResponse:
         if request.path.endswith("selfsubjectreviews"):
