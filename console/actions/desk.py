@@ -110,9 +110,10 @@ class ActionDesk:
             if not able:
                 left.append(view)
         if left:
-            hint = next((hint for view in left for name in view.facets if (hint := self._instead(action, name))), "")
+            clusters = dict.fromkeys(facet.cluster for view in left for facet in view.facets.values())
+            hints = filter(None, (self._instead(action, cluster) for cluster in clusters))
             names = fold([view.key for view in left])
-            raise UsageError(f"no scheduler that lists it can {action}", names, hint or _WHAT_CAN)
+            raise UsageError(f"no scheduler that lists it can {action}", names, next(hints, _WHAT_CAN))
         return self._orders(action, wanted, reason, value)
 
     def job_orders(

@@ -365,6 +365,8 @@ def _selected(each: Object, query: Any) -> bool:
     selector = query.get("fieldSelector", "")
     if selector.startswith("involvedObject.name="):
         return bool(each["involvedObject"]["name"] == selector.partition("=")[2])
+    if selector.startswith("spec.nodeName="):
+        return bool(each["spec"].get("nodeName") == selector.partition("=")[2])
     return True
 
 
