@@ -16,6 +16,7 @@ can do and nothing more.
     backend.plan_nodes(order, …)   Drainer: drain, resume and more of nodes: what would run for it
     backend.plan_jobs(order, …)    JobControl: hold, cancel, … of jobs
     backend.perform(step)          both: do exactly what a step says
+    backend.instead                Adviser: what to do instead of actions that it does not offer
     backend.announce(wake)         Announcer: says itself when there is something new
     backend.doctor()               what works, what is denied, how to mend it
 
@@ -227,6 +228,14 @@ class Logs(Protocol):
 
     async def open_log(self, stream: LogStream) -> LogReader:
         """Open one of `log_streams`. Raises SourceError."""
+
+
+@runtime_checkable
+class Adviser(Protocol):
+    """Says what to do instead of what it cannot."""
+
+    instead: Mapping[str, str]
+    """Action of `console.actions.ORDERS` that it does not offer to what a person can do: `suspend it, then …`."""
 
 
 class Performer(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -21,12 +21,13 @@ from console.actions.verify import seen_job, seen_node, unmet
 from console.errors import NoSuchJob, SourceError, UsageError
 from console.model import Actor, Attempt, Draft, Interrupt, Job, Order, Plan, Seen, StepOutcome
 from console.nodeset import fold
-from console.plugin import Backend, Drainer, JobControl, Performer
+from console.plugin import Adviser, Backend, Drainer, JobControl, Performer
 from console.store import NodeView, Store
 from console.text import clean
 
 LOOK_AGAIN_S = (0.0, 0.3, 0.7, 1.5, 2.5, 5.0, 5.0)
 """Pauses before each look whether the promise of a plan holds: a job that is ended has ten seconds to end by itself."""
+_WHAT_CAN = "qd doctor says what each backend can do"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +108,12 @@ class ActionDesk:
             for facet in able:
                 wanted.setdefault(facet.cluster, []).append(facet.name)
             if not able:
-                left.append(view.key)
+                left.append(view)
         if left:
-            hint = "qd doctor says what each backend can do"
-            raise UsageError(f"no scheduler that lists it can {action}", fold(left), hint)
+            clusters = dict.fromkeys(facet.cluster for view in left for facet in view.facets.values())
+            hints = filter(None, (self._instead(action, cluster) for cluster in clusters))
+            names = fold([view.key for view in left])
+            raise UsageError(f"no scheduler that lists it can {action}", names, next(hints, _WHAT_CAN))
         return self._orders(action, wanted, reason, value)
 
     def job_orders(
@@ -120,7 +123,7 @@ class ActionDesk:
         wanted: dict[str, list[str]] = {}
         for cluster, job in jobs:
             if action not in self.able(cluster):
-                raise UsageError(f"{cluster} cannot {action} jobs", job, "qd doctor says what each backend can do")
+                raise UsageError(f"{cluster} cannot {action} jobs", job, self._instead(action, cluster) or _WHAT_CAN)
             wanted.setdefault(cluster, []).append(job)
         return self._orders(action, wanted, reason, value)
 
@@ -141,6 +144,11 @@ class ActionDesk:
             )
             for cluster, names in wanted.items()
         )
+
+    def _instead(self, action: str, cluster: str) -> str:
+        """Return what a cluster says to do instead of an action that it cannot; empty: it says nothing."""
+        backend = self._controls.get(cluster) or self._drainers.get(cluster)
+        return backend.instead.get(action, "") if isinstance(backend, Adviser) else ""
 
     def _own_word(self, action: str, cluster: str) -> str:
         """Return what a cluster calls an action: where jobs run on anyway a cordon is a drain."""
@@ -213,13 +221,13 @@ class ActionDesk:
             _all_found(order, {node.name for node in nodes})
             jobs = () if ORDERS[order.action].spares_jobs else self._jobs_on(order)
             draft = await drainer.plan_nodes(order, nodes, jobs)
-            return Part(order, draft, tuple(map(seen_node, nodes)), jobs)
+            return Part(order, draft, _seen(map(seen_node, nodes), draft), jobs)
         control = self._control(order)
         found = await control.look_jobs(order.names)
         _all_found(order, {job.id for job in found})
         draft = await control.plan_jobs(order, found)
         met = tuple(job for job in found if job.id in draft.effects)
-        return Part(order, draft, tuple(map(seen_job, found)), met)
+        return Part(order, draft, _seen(map(seen_job, found), draft), met)
 
     def _jobs_on(self, order: Order) -> tuple[Job, ...]:
         keys = dict.fromkeys(
@@ -321,6 +329,10 @@ class ActionDesk:
     async def attempts(self) -> dict[str, Attempt]:
         """Return every attempt that the journal knows, by id, the oldest first. Raises JournalError."""
         return await asyncio.to_thread(lambda: attempts(self.around.journal.entries()))
+
+
+def _seen(targets: Iterable[Seen], draft: Draft) -> tuple[Seen, ...]:
+    return tuple(msgspec.structs.replace(one, former=draft.former.get(one.name, "")) for one in targets)
 
 
 def _unchanged(parts: Sequence[Part]) -> dict[str, dict[str, str]]:

@@ -49,7 +49,7 @@ def undoing(attempt: Attempt, by: str) -> Undoing:
             raise UsageError(f"a {action} cannot be undone", attempt.id, _NEVER[action])
     hit = _touched(attempt)
     found = Undoing()
-    wanted: dict[tuple[str, str, str | None, str | None], list[str]] = {}
+    wanted: dict[tuple[str, str, str | None, str | None, str], list[str]] = {}
     for seen in attempt.plan.before:
         key = (seen.cluster, seen.name)
         if key not in hit:
@@ -59,13 +59,15 @@ def undoing(attempt: Attempt, by: str) -> Undoing:
             found.warnings.append(f"{seen.name}: what was before is not known")
             continue
         action, reason, value = back
-        wanted.setdefault((seen.cluster, action, reason, value), []).append(seen.name)
-        if action == "cordon" and seen.reason_by:
+        wanted.setdefault((seen.cluster, action, reason, value, seen.former), []).append(seen.name)
+        if action == "cordon" and seen.reason_by and not seen.former:
             found.warnings.append(f"{seen.name}: the reason of {seen.reason_by} comes back under your name")
     if not wanted:
         raise UsageError("nothing was done that could be undone", attempt.id, "qd journal shows each attempt")
-    for (cluster, action, reason, value), names in wanted.items():
-        order = Order(action=action, cluster=cluster, names=tuple(names), reason=reason, value=value, by=by)
+    for (cluster, action, reason, value, former), names in wanted.items():
+        order = Order(
+            action=action, cluster=cluster, names=tuple(names), reason=reason, value=value, by=by, former=former
+        )
         found.orders.append(order)
     return found
 
@@ -87,7 +89,7 @@ def _back(action: str, seen: Seen) -> tuple[str, str | None, str | None] | None:
     if action in _BACK:
         return _BACK[action], None, None
     value = seen.values.get(_VALUE.get(action, ""))
-    return None if value is None else (action, None, value)
+    return None if value is None and not seen.former else (action, None, value)
 
 
 def difference(old: Iterable[Seen], new: Iterable[Seen]) -> tuple[str, ...]:

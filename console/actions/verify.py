@@ -9,7 +9,8 @@ from console.model import Job, JobState, Node, NodeState, Order, Seen
 
 _OUT = frozenset({NodeState.DRAINING, NodeState.DRAINED, NodeState.MAINTENANCE})
 _ENDED = frozenset(state for state in JobState if state.ended)
-_WAITS = frozenset({JobState.PENDING, JobState.HELD})
+_STOPPED = frozenset({JobState.SUSPENDED, JobState.HELD})
+"""To some schedulers a job that was suspended is one that is held."""
 
 _NODES: Mapping[str, frozenset[NodeState]] = MappingProxyType(
     {"drain": _OUT, "cordon": _OUT, "resume": frozenset(NodeState) - _OUT - {NodeState.DOWN, NodeState.UNKNOWN}}
@@ -20,8 +21,8 @@ _JOBS: Mapping[str, frozenset[JobState]] = MappingProxyType(
         "release": frozenset(JobState) - {JobState.HELD},
         "cancel": _ENDED | {JobState.COMPLETING},
         "requeue": frozenset(JobState) - _ENDED,
-        "suspend": frozenset({JobState.SUSPENDED}),
-        "continue": frozenset(JobState) - {JobState.SUSPENDED},
+        "suspend": _STOPPED,
+        "continue": frozenset(JobState) - _STOPPED,
     }
 )
 

@@ -20,6 +20,8 @@ class Order(Record, frozen=True):
     """What to change to: a time limit, a priority, a queue."""
     by: str = ""
     """Who asks, for backends that do not keep that themselves."""
+    former: str = ""
+    """Of an undo: what the backend noted of its targets before (`Draft.former`), to be brought back as it was."""
 
 
 class Call(Record, frozen=True):
@@ -43,6 +45,8 @@ class Seen(Record, frozen=True):
     reason_at: float | None = None
     values: dict[str, str] = {}
     """Further values that actions change: `time_limit_s`, `priority`, `queue`."""
+    former: str = ""
+    """What else of it its backend needs to bring back what was (`Draft.former`)."""
 
 
 class Step(Record, frozen=True):
@@ -113,6 +117,8 @@ class Draft(Record, frozen=True):
     warnings: tuple[str, ...] = ()
     unchanged: dict[str, str] = {}
     """Target to why nothing is to be done for it: `is drained already: Xid 79 (bob)`."""
+    former: dict[str, str] = {}
+    """Target to what an undo of this needs beside the record, in a form of the backend's own: see `Order.former`."""
 
 
 class Plan(Record, frozen=True):

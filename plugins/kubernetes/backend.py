@@ -26,12 +26,14 @@ from plugins.kubernetes import kubeconfig
 from plugins.kubernetes.acting import Acting
 from plugins.kubernetes.board import Board, job_id
 from plugins.kubernetes.client import Client
+from plugins.kubernetes.fresh import Looking
+from plugins.kubernetes.job_orders import INSTEAD, JOB_ACTIONS, KUEUE_ACTIONS
 from plugins.kubernetes.jobs import OVER, JobMaker
 from plugins.kubernetes.kinds import NODES, PODS, Role
 from plugins.kubernetes.kubeconfig import Access
 from plugins.kubernetes.mirror import Timing
 from plugins.kubernetes.node import NodeFacts, NodeMaker
-from plugins.kubernetes.orders import JOB_ACTIONS, NODE_ACTIONS
+from plugins.kubernetes.orders import NODE_ACTIONS
 from plugins.kubernetes.pods import JobKey
 from plugins.kubernetes.resources import Accelerators
 from plugins.kubernetes.settings import KubernetesSettings
@@ -50,7 +52,7 @@ class KubernetesBackend:
 
     kind = ClusterKind.KUBERNETES
     node_actions = NODE_ACTIONS
-    job_actions = JOB_ACTIONS
+    instead = INSTEAD
     inventory_period_s = PERIOD_S
     jobs_period_s = PERIOD_S
     requests_per_minute: float | None = None
@@ -63,7 +65,8 @@ class KubernetesBackend:
         self.client = Client(self._access, site.transport(), site.now, settings.timeout_s)
         self.board = Board(Accelerators(settings.accelerators))
         self.watching = Watching(self.client, self.board, settings, timing)
-        self._acting = Acting(site.cluster, self.client, self.board, self.watching)
+        self._acting = Acting(site.cluster, self.client, self.board, self.watching, site.now)
+        self._looking = Looking(site.cluster, self.client, self.board, self.watching)
         self._nodes = NodeMaker(site.cluster, self.board.accelerators)
         self._jobs = JobMaker(site.cluster, self.board)
         self._told_nodes: set[str] = set()
@@ -188,24 +191,20 @@ class KubernetesBackend:
 
     # ---- acting
 
+    @property
+    def job_actions(self) -> frozenset[str]:
+        """See `JobControl`; some things only Kueue lets anybody change."""
+        return JOB_ACTIONS | KUEUE_ACTIONS if self.watching.of_role(Role.ADMISSION) else JOB_ACTIONS
+
     async def look_nodes(self, names: Sequence[str]) -> tuple[Node, ...]:
-        """See `Drainer`: as the watch has them, which is as the server has them. Raises SourceError where it fails."""
-        await self._know_jobs()
-        nodes = await self._tried(NODES.plural)
-        if nodes.error is not None:
-            raise nodes.error
-        unknown = pods_unknown(self.watching)
-        facts = (self.board.nodes.get(name) for name in names)
-        return tuple(self._node(one, unknown) for one in facts if one is not None)
+        """See `Drainer`."""
+        await self.watching.start()
+        return await self._looking.nodes(names)
 
     async def look_jobs(self, ids: Sequence[str]) -> tuple[Job, ...]:
-        """See `JobControl`: as the watches have them. Raises SourceError where they fail."""
+        """See `JobControl`."""
         await self._know_jobs()
-        if (error := self.watching.kinds[PODS.plural].error) is not None:
-            raise error
-        named = (text.split("/", 2) for text in ids if text.count("/") > 1)
-        keys = ((short, namespace, name) for namespace, short, name in named)
-        return tuple(job for key in keys if (job := self._jobs.record(key)) is not None)
+        return await self._looking.jobs(ids)
 
     async def plan_nodes(self, order: Order, nodes: Sequence[Node], jobs: Sequence[Job]) -> Draft:
         """See `Drainer`."""
@@ -213,7 +212,7 @@ class KubernetesBackend:
 
     async def plan_jobs(self, order: Order, jobs: Sequence[Job]) -> Draft:
         """See `JobControl`."""
-        return self._acting.plan_jobs(order, jobs)
+        return await self._acting.plan_jobs(order, jobs)
 
     async def perform(self, step: Step) -> None:
         """See `Performer`."""

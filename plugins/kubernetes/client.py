@@ -23,7 +23,7 @@ from console.errors import BadAnswer, ConfigError, Denied, SourceError
 from console.text import clean
 from console.transport.base import Transport
 from plugins.kubernetes.credentials import Credentials, Secret
-from plugins.kubernetes.failures import failure, no_connection
+from plugins.kubernetes.failures import failure, in_doubt, no_connection
 from plugins.kubernetes.kubeconfig import INSTALL_HINT, Access
 
 if TYPE_CHECKING:
@@ -79,8 +79,11 @@ class Client:
         return await self._whole("POST", path, None, JSON, body, None)
 
     async def send(self, method: str, path: str, body: str, timeout_s: float) -> bytes:
-        """Change something, once: a PATCH (merge), POST or DELETE with a body of JSON. Return the answer."""
-        return await self._whole(method, path, None, JSON, msgspec.json.decode(body), timeout_s)
+        """Change something, once: a PATCH (JSON patch), POST or DELETE with a body of JSON. Return the answer."""
+        try:
+            return await self._whole(method, path, None, JSON, msgspec.json.decode(body), timeout_s)
+        except SourceError as error:
+            raise in_doubt(error) from None
 
     @contextlib.asynccontextmanager
     async def stream(
@@ -115,7 +118,7 @@ class Client:
         path: str,
         params: Mapping[str, str] | None,
         accept: str,
-        body: Mapping[str, Any] | None,
+        body: Any,
         timeout_s: float | None,
     ) -> bytes:
         limit = self.timeout_s if timeout_s is None else timeout_s
@@ -137,7 +140,7 @@ class Client:
         path: str,
         params: Mapping[str, str] | None,
         accept: str,
-        body: Mapping[str, Any] | None,
+        body: Any,
         total_s: float | None,
     ) -> Any:
         """Return an open aiohttp response of 2xx; a refused login is tried once more with a fresh one."""
@@ -172,7 +175,7 @@ class Client:
         path: str,
         params: Mapping[str, str] | None,
         accept: str,
-        body: Mapping[str, Any] | None,
+        body: Any,
         total_s: float | None,
     ) -> Any:
         import aiohttp
@@ -180,7 +183,7 @@ class Client:
         access = self._logged_in().access
         headers = {"Accept": accept, "User-Agent": _AGENT, **access.impersonate}
         if body is not None:
-            headers["Content-Type"] = "application/merge-patch+json" if method == "PATCH" else "application/json"
+            headers["Content-Type"] = "application/json-patch+json" if method == "PATCH" else JSON
         if secret.authorization is not None:
             headers["Authorization"] = secret.authorization
         url = access.server + path + (f"?{urlencode(params)}" if params else "")
@@ -191,7 +194,7 @@ class Client:
                 method,
                 url,
                 headers,
-                dict(body) if body is not None else None,
+                body,
                 _request_timeout=timeout,
                 _preload_content=False,
             )

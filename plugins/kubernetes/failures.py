@@ -5,7 +5,9 @@
 403                               Denied, with the verb and the resource that are missing
 404                               Missing (Unsupported): no such object, or no such API
 410                               Expired: list anew
+409, a patch that does not fit     Conflict: it is not as it was when that was meant
 429, 500, 503, 504 Retry-After    Busy, with the seconds
+500, two budgets for one pod      CommandFailed: no eviction of it is possible
 500 from a kubelet                Unreachable: the node, not the API server
 anything else                     CommandFailed, with the server's own words
 """
@@ -18,7 +20,16 @@ from collections.abc import Mapping
 
 import msgspec
 
-from console.errors import BadAnswer, CommandFailed, Denied, SourceError, TimedOut, Unreachable, Unsupported
+from console.errors import (
+    BadAnswer,
+    CommandFailed,
+    ConnectionLost,
+    Denied,
+    SourceError,
+    TimedOut,
+    Unreachable,
+    Unsupported,
+)
 from console.text import clean
 
 _MAX_WAIT_S = 300.0
@@ -27,6 +38,10 @@ _FORBIDDEN = re.compile(
     r'(?: in the namespace "(?P<namespace>[^"]*)"| (?P<cluster>at the cluster scope))?'
 )
 _KUBELET = re.compile(r'Get "https://(?P<host>[^/"]+)/containerLogs/[^"]*": (?P<why>.*)', re.DOTALL)
+_BUDGET = "DisruptionBudget"
+_TWO_BUDGETS = "more than one PodDisruptionBudget"
+_MISFIT = "the server rejected our request due to an error in our request"
+"""All that is said of a JSON patch whose tests fail."""
 LOGIN_HINT = "log in again as you do for kubectl, then try: kubectl auth whoami"
 SERVER_HINT = "kubectl get --raw /readyz?verbose tells which part of it is ill"
 
@@ -63,6 +78,10 @@ class Status(msgspec.Struct, frozen=True):
     metadata: _ListMeta | None = None
 
 
+class Conflict(CommandFailed):
+    """It is not, or no longer, what the request says that it is."""
+
+
 class Expired(SourceError):
     """A version or a continue token that is too old."""
 
@@ -70,13 +89,18 @@ class Expired(SourceError):
 class Busy(Unreachable):
     """It asks to be left alone for `retry_after_s` seconds, or did not say how long (None)."""
 
-    def __init__(
-        self, what: str, where: str, hint: str = "", retry_after_s: float | None = None, said: str = ""
-    ) -> None:
+    def __init__(self, what: str, where: str, hint: str = "", retry_after_s: float | None = None) -> None:
         super().__init__(what, where, hint)
         self.retry_after_s = retry_after_s
-        self.said = said
-        """The server's own words: which budget refuses an eviction."""
+
+
+class Refused(Busy):
+    """It did nothing of what was asked (429)."""
+
+    def __init__(self, what: str, where: str, hint: str, retry_after_s: float | None, budget: str) -> None:
+        super().__init__(what, where, hint, retry_after_s)
+        self.budget = budget
+        """The server's own words on the PodDisruptionBudget that does not let go; empty: it has no room itself."""
 
 
 class Missing(Unsupported):
@@ -118,11 +142,16 @@ def failure(code: int, body: bytes, headers: Mapping[str, str], where: str, user
         return Missing(said or "there is no such thing", where, "", api=status.code == 0)
     if code == 410:
         return Expired(said or "too old", where)
+    if code == 409 or (code == 422 and said == _MISFIT):
+        what = said if code == 409 else "it is not as the plan has it"
+        return Conflict(what, where, "it was changed meanwhile: look at it, then plan anew")
     if code == 429:
-        causes = [cause.message for cause in (status.details.causes if status.details else []) if cause.message]
-        words = clean(" ".join([said, *causes]), limit=600)
-        what = "the API server has no room for this user's requests now"
-        return Busy(what, where, "it is asked again soon", wait, words)
+        causes = [each for each in (status.details.causes if status.details else ()) if each.reason == _BUDGET]
+        words = clean(" ".join(each.message for each in causes), limit=600)
+        what = said if causes else "the API server has no room for this user's requests now"
+        return Refused(what, where, "it is asked again soon", wait, words)
+    if code == 500 and _TWO_BUDGETS in status.message:
+        return CommandFailed(said, where, "kubectl get pdb -A shows them: one of them must let go of the pod")
     if (found := _KUBELET.search(status.message)) is not None:
         what = f"the kubelet of the node does not answer ({clean(found['host'])}): {clean(found['why'], limit=200)}"
         return Unreachable(what, where, "kubectl describe node tells how the node is; the API server itself is well")
@@ -186,7 +215,15 @@ def no_connection(error: BaseException, where: str, *, origin: str, proxy: str |
         return Unreachable(
             f"no connection to the API server: {clean(reason)}", where, f"is it up? else look at {origin}"
         )
-    return Unreachable(f"the connection to the API server broke: {words}", where, "it is asked again soon")
+    return ConnectionLost(f"the connection to the API server broke: {words}", where, "it is asked again soon")
+
+
+def in_doubt(error: SourceError) -> SourceError:
+    """Return an error of a request that changes something; it says so where that may have happened nevertheless."""
+    if isinstance(error, Refused) or not isinstance(error, TimedOut | ConnectionLost | Busy):
+        return error
+    hint = "look at it before you do it again"
+    return type(error)(f"{error.what}: whether it happened is not known", error.where, hint)
 
 
 def _tls(error: BaseException, where: str, origin: str) -> SourceError:

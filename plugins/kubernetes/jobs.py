@@ -104,6 +104,8 @@ def _state(work: Work | None, works: Sequence[Work], pods: Sequence[Pod], admiss
         if all(pod.word == "Terminating" for pod in pods if is_running(pod)):
             return JobState.COMPLETING
         return JobState.RUNNING
+    if admission is not None and not admission.active:
+        return JobState.HELD
     if work is not None and work.suspended:
         if admission is not None or work.queue:
             return JobState.PENDING
@@ -157,6 +159,8 @@ def _why(
         own = _joined(work.word, work.message) if work is not None and state is not JobState.COMPLETED else ""
         return "; ".join(part for part in (own, _joined(pod.word, pod.message) if pod else "") if part)
     if work is not None and work.suspended and not any(is_running(pod) for pod in pods):
+        if admission is not None and not admission.active:
+            return "held: spec.active of its workload is false"
         if admission is not None and not admission.admitted:
             return _joined(admission.reason, admission.message) or "waits for its queue"
         return "suspended" if admission is None and not work.queue else "suspended: waits for its queue"

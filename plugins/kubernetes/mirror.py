@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -199,10 +199,7 @@ class Mirror(Generic[T]):
     async def _list(self) -> None:
         self.lists += 1
         try:
-            version = await self._list_pages()
-        except Expired:
-            # A page's token grew too old: the rest is to be had only as of now, which fits no single version.
-            version = await self._list_whole({})
+            version = await self.fetch()
         except TimedOut as late:
             await self._list_whole({"resourceVersion": "0"})
             self.listed = True
@@ -215,8 +212,20 @@ class Mirror(Generic[T]):
         self.listed = True
         self._well()
 
-    async def _list_pages(self) -> str:
-        params = {"limit": str(self._timing.page)}
+    def put(self, body: bytes) -> None:
+        """Take one object that was asked for by name."""
+        self._shelf.put(msgspec.Raw(body))
+
+    async def fetch(self, fields: Mapping[str, str] | None = None) -> str:
+        """Bring all of it that has these fields to the shelf, as the server has it now. Raises SourceError."""
+        try:
+            return await self._list_pages(fields or {})
+        except Expired:
+            # A page's token grew too old: the rest is to be had only as of now, which fits no single version.
+            return await self._list_whole(fields or {})
+
+    async def _list_pages(self, fields: Mapping[str, str]) -> str:
+        params = {**fields, "limit": str(self._timing.page)}
         listed: set[tuple[str, ...]] = set()
         while True:
             page = await self._take(await self._client.get(self._path, params), listed)
@@ -226,7 +235,7 @@ class Mirror(Generic[T]):
                 return page.resource_version
             params["continue"] = token
 
-    async def _list_whole(self, params: dict[str, str]) -> str:
+    async def _list_whole(self, params: Mapping[str, str]) -> str:
         listed: set[tuple[str, ...]] = set()
         page = await self._take(await self._client.get(self._path, params), listed)
         self._shelf.keep_only(self.namespace, listed)

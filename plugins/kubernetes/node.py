@@ -181,8 +181,9 @@ def _health(conditions: list[Condition], cordoned: bool) -> tuple[NodeState, lis
             troubles.append(f"{each.type}: {each.message or each.reason or 'no reason given'}")
             since = since or unix(each.last_transition_time)
     if cordoned:
+        # Before not ready, as Slurm has it: somebody took it away on purpose.
         troubles.append("cordoned")
-        state = NodeState.DRAINED if state is NodeState.UP else state
+        state = NodeState.DRAINED
     return state, troubles, since
 
 

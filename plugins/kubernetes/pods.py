@@ -127,7 +127,7 @@ class PodReader:
         return Pod(
             namespace=namespace,
             name=name,
-            holder=self._keep(_holder(owner, namespace, name, labels)),
+            holder=self._keep(holder_of(owner, namespace, name, labels)),
             node=self._text(spec.node_name) if spec.node_name else None,
             phase=self._text(status.phase),
             word=self._text(word if meta.deletion_timestamp is None else "Terminating") or "Unknown",
@@ -166,7 +166,8 @@ class PodReader:
         return self._kept.setdefault(value, value)  # type: ignore[return-value]
 
 
-def _holder(owner: Owner | None, namespace: str, name: str, labels: dict[str, str]) -> JobKey:
+def holder_of(owner: Owner | None, namespace: str, name: str, labels: dict[str, str]) -> JobKey:
+    """Return what holds a pod, by what it says of itself."""
     if _LWS in labels:
         # Its pods belong to StatefulSets of which those of the workers belong to the leader's pod.
         return "lws", namespace, clean(labels[_LWS], limit=253)

@@ -169,6 +169,10 @@ class Watching:
         """Return the kinds of some roles that are there."""
         return [kind for kind in self.kinds.values() if kind.resource.wanted.role in roles]
 
+    def reader(self, resource: Resource, namespace: str | None, board: Board) -> Mirror[Any]:
+        """Return what brings a kind to a board of its own, once (`fetch`): for looks that nothing old may answer."""
+        return Mirror(self._client, resource, namespace, _shelf(resource, board, self._settings), self._timing)
+
     def get(self, name: str) -> Watched | None:
         """Return a kind by its resource's name."""
         return self.kinds.get(name)
@@ -202,7 +206,8 @@ class Watching:
             self.version = await _version(self._client)
 
     def _watched(self, resource: Resource) -> Watched:
-        return Watched(self._client, self.rights, resource, self._shelf(resource), self._timing, self._tell)
+        shelf = _shelf(resource, self._board, self._settings)
+        return Watched(self._client, self.rights, resource, shelf, self._timing, self._tell)
 
     def _tell(self) -> None:
         self._board.news()
@@ -220,30 +225,31 @@ class Watching:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _shelf(self, resource: Resource) -> Shelf[Any]:
-        """Return where objects of a kind go."""
-        board, settings, wanted = self._board, self._settings, resource.wanted
-        read: Callable[[msgspec.Raw], Any]
-        changed: Callable[[Any, Any], None]
-        if wanted.role is Role.NODE:
-            nodes = NodeReader(board.accelerators, settings.address)
-            return Shelf(nodes.read, board.node_changed, Whole(msgspec.json.Decoder(Page[NodeObject]), nodes.made))
-        if wanted.role is Role.POD:
-            pods = PodReader(board.accelerators, settings.user_label)
-            return Shelf(pods.read, board.pod_changed, Whole(msgspec.json.Decoder(Page[PodObject]), pods.made))
-        if wanted.role is Role.WORK:
-            read, changed = WorkReader(wanted, board.accelerators, settings.user_label).read, board.work_changed
-        elif wanted.role is Role.ADMISSION:
-            read, changed = AdmissionReader().read, board.admission_changed
-        elif wanted.role is Role.GANG:
-            read, changed = GangReader().read, board.gang_changed
-        elif wanted.role is Role.CLAIM:
-            read, changed = ClaimReader().read, board.claim_changed
-        elif wanted.role is Role.SLICE:
-            read, changed = SliceReader().read, board.slice_changed
-        else:
-            read, changed = QueueReader().read, board.queue_changed
-        return Shelf(read, changed)
+
+def _shelf(resource: Resource, board: Board, settings: KubernetesSettings) -> Shelf[Any]:
+    """Return where objects of a kind go."""
+    wanted = resource.wanted
+    read: Callable[[msgspec.Raw], Any]
+    changed: Callable[[Any, Any], None]
+    if wanted.role is Role.NODE:
+        nodes = NodeReader(board.accelerators, settings.address)
+        return Shelf(nodes.read, board.node_changed, Whole(msgspec.json.Decoder(Page[NodeObject]), nodes.made))
+    if wanted.role is Role.POD:
+        pods = PodReader(board.accelerators, settings.user_label)
+        return Shelf(pods.read, board.pod_changed, Whole(msgspec.json.Decoder(Page[PodObject]), pods.made))
+    if wanted.role is Role.WORK:
+        read, changed = WorkReader(wanted, board.accelerators, settings.user_label).read, board.work_changed
+    elif wanted.role is Role.ADMISSION:
+        read, changed = AdmissionReader().read, board.admission_changed
+    elif wanted.role is Role.GANG:
+        read, changed = GangReader().read, board.gang_changed
+    elif wanted.role is Role.CLAIM:
+        read, changed = ClaimReader().read, board.claim_changed
+    elif wanted.role is Role.SLICE:
+        read, changed = SliceReader().read, board.slice_changed
+    else:
+        read, changed = QueueReader().read, board.queue_changed
+    return Shelf(read, changed)
 
 
 async def _version(client: Client) -> str | None:

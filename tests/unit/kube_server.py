@@ -213,6 +213,8 @@ class KubeServer:
             scheme, _, token = request.headers.get("Authorization", "").partition(" ")
             if scheme != "Bearer" or token not in self.tokens:
                 return _json(recorded("nodes-expired"), 401)
+        if request.method == "POST" and request.path.endswith("/eviction"):
+            return await self._evict(request)
         if request.method == "POST":
             return await self._review(request)
         if request.path == "/version":
@@ -320,6 +322,11 @@ class KubeServer:
                 self._log_waiters.remove(queue)
         return response
 
+    async def _evict(self, request: web.Request) -> web.StreamResponse:
+        parts = request.path.split("/")
+        self.delete("/api/v1/pods", parts[4], parts[6])
+        return _json(status(201, "", ""), 201)
+
     async def _review(self, request: web.Request) -> web.StreamResponse:
         if request.path.endswith("selfsubjectreviews"):
             return _json(recorded("whoami-admin"), 201)
@@ -358,6 +365,8 @@ def _selected(each: Object, query: Any) -> bool:
     selector = query.get("fieldSelector", "")
     if selector.startswith("involvedObject.name="):
         return bool(each["involvedObject"]["name"] == selector.partition("=")[2])
+    if selector.startswith("spec.nodeName="):
+        return bool(each["spec"].get("nodeName") == selector.partition("=")[2])
     return True
 
 

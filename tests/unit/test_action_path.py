@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from console.actions.journal import Journal, JournalError
 from console.actions.policy import Policy
 from console.actions.reading import attempts
 from console.errors import CommandFailed, Denied, SourceError, UsageError
-from console.model import Effect, Job, JobState, Node, NodeState, OutcomeState, Plan, Step
+from console.model import Call, Draft, Effect, Job, JobState, Node, NodeState, Order, OutcomeState, Plan, Step
 from console.plugin import JOB_ACTIONS, NODE_ACTIONS
 from console.store import NodeView
 from tests.unit.acting_world import NOW, World, desk_of, store_of
@@ -166,12 +167,13 @@ async def test_a_journal_that_fails_within_stops_the_rest(tmp_path: Path, monkey
 
 async def test_interrupted_nothing_more_begins_and_what_runs_is_waited_for(tmp_path: Path) -> None:
     world = World(nodes=fleet(6))
-    world.slow_s = 0.01
+    world.slow_s = 0.2
     desk = desk_of(tmp_path, world)
     plan = await desk.plan(desk.node_orders("drain", list(desk._store.nodes.values()), reason="x"))
     execution = desk.execution(plan, limits=Limits(fan_out=2))
     running = asyncio.create_task(desk.carry_out(plan, execution))
-    await asyncio.sleep(0.005)
+    while world.at_once < 2:
+        await asyncio.sleep(0.001)
     execution.stop()
     result = await running
     assert result.stopped == "interrupted"
@@ -262,6 +264,60 @@ async def test_a_machine_of_two_clusters_is_drained_in_both(tmp_path: Path) -> N
     assert {order.cluster: order.names for order in plan.orders} == {"lab": ("n1",), "k8s": ("n1.example.org",)}
     assert result.verified
     assert _states(one) == _states(two) == [NodeState.DRAINED]
+
+
+async def test_no_pod_is_evicted_before_every_cluster_of_a_machine_has_stopped_new_work(tmp_path: Path) -> None:
+    one, two = World("k8s", [node("n1", cluster="k8s", state=NodeState.UP)]), World("lab", fleet(1))
+    plan_nodes = one.plan_nodes
+
+    async def evicting(order: Order, nodes: Sequence[Node], jobs: Sequence[Job]) -> Draft:
+        draft = await plan_nodes(order, nodes, jobs)
+        evict = Step(cluster="k8s", names=("n1",), run=Call(argv=("evict", "n1", "")), phase=1)
+        return msgspec.structs.replace(draft, steps=(*draft.steps, evict))
+
+    one.plan_nodes = evicting  # type: ignore[method-assign]
+    one._do = lambda action, name, value: order_of.append(("k8s", action))  # type: ignore[method-assign]
+    two._do = lambda action, name, value: order_of.append(("lab", action))  # type: ignore[method-assign]
+    order_of: list[tuple[str, str]] = []
+    two.slow_s = 0.2
+    await drain(desk_of(tmp_path, one, two), "n1")
+    assert order_of == [("k8s", "drain"), ("lab", "drain"), ("k8s", "evict")]
+
+
+async def test_what_a_backend_noted_before_comes_back_to_it(tmp_path: Path) -> None:
+    world = World(nodes=[*fleet(1), node("n2", state=NodeState.DRAINED, reason="cut…", reason_by="bob")])
+    asked: list[Order] = []
+    plan_nodes = world.plan_nodes
+
+    async def noting(order: Order, nodes: Sequence[Node], jobs: Sequence[Job]) -> Draft:
+        asked.append(order)
+        draft = await plan_nodes(order, nodes, jobs)
+        return msgspec.structs.replace(draft, former={each.name: f"all of {each.name}" for each in nodes})
+
+    world.plan_nodes = noting  # type: ignore[method-assign]
+    desk = desk_of(tmp_path, world)
+    plan = await desk.plan(desk.node_orders("resume", [_view(desk, "n2")]))
+    await desk.carry_out(plan, desk.execution(plan))
+    back = await desk.undo_plan((await desk.attempts())[plan.id])
+    assert (asked[-1].action, asked[-1].former) == ("drain", "all of n2")
+    assert not any("under your name" in text for text in back.warnings)
+    assert (await desk.again(back))[1] == ()
+
+
+async def test_a_cluster_says_what_to_do_instead_of_what_it_cannot(tmp_path: Path) -> None:
+    world = World(nodes=fleet(1), jobs=[job("8")])
+    world.node_actions, world.job_actions = frozenset({"drain"}), frozenset({"cancel"})
+    desk = desk_of(tmp_path, world)
+    with pytest.raises(UsageError) as error:
+        desk.job_orders("requeue", [("lab", "8")])
+    assert "qd doctor" in error.value.hint
+    world.instead = {"requeue": "suspend it", "reboot": "with qd run"}  # type: ignore[attr-defined]
+    with pytest.raises(UsageError, match="lab cannot requeue jobs") as error:
+        desk.job_orders("requeue", [("lab", "8")])
+    assert error.value.hint == "suspend it"
+    with pytest.raises(UsageError) as error:
+        desk.node_orders("reboot", [_view(desk, "n1")])
+    assert error.value.hint == "with qd run"
 
 
 async def test_a_promise_that_does_not_come_true_is_said(tmp_path: Path) -> None:

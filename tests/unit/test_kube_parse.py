@@ -14,7 +14,7 @@ from console.errors import CommandFailed, Denied, SourceError, TimedOut, Unreach
 from console.model import ArrayPart, JobState, NodeState
 from plugins.kubernetes.board import Board, job_id
 from plugins.kubernetes.claims import ClaimReader, SliceReader
-from plugins.kubernetes.failures import Busy, Expired, Forbidden, Missing, failure
+from plugins.kubernetes.failures import Busy, Conflict, Expired, Forbidden, Missing, Refused, failure
 from plugins.kubernetes.jobs import JobMaker
 from plugins.kubernetes.kinds import WANTED, Resource, Role, Wanted, discovered, has
 from plugins.kubernetes.node import NodeFacts, NodeMaker, NodeReader
@@ -649,9 +649,9 @@ def test_older_servers_name_groups_only() -> None:
         (404, "node-absent", Missing, "not found"),
         (404, "metrics-absent", Missing, "404 page not found"),
         (410, "continue-expired", Expired, "too old"),
-        (429, "evict-blocked", Busy, "no room"),
+        (429, "evict-blocked", Refused, "violate the pod's disruption budget"),
         (504, "list-in-future", Busy, "Too large resource version"),
-        (500, "evict-two-budgets", Busy, "500"),
+        (500, "evict-two-budgets", CommandFailed, "more than one PodDisruptionBudget"),
         (400, "log-no-such-container", CommandFailed, "container nope is not valid"),
     ],
 )
@@ -666,6 +666,7 @@ def test_refusals_that_no_recording_has() -> None:
     busy = failure(429, b"", {"Retry-After": "7"}, "x")
     assert isinstance(busy, Busy)
     assert busy.retry_after_s == 7.0
+    assert "no room" in busy.what
     assert isinstance(failure(504, b"", {}, "x"), TimedOut)
     kubelet = b'{"message":"Get \\"https://10.0.0.1:10250/containerLogs/a/b/c\\": dial tcp 10.0.0.1:10250: refused"}'
     error = failure(500, kubelet, {}, "x")
@@ -673,6 +674,12 @@ def test_refusals_that_no_recording_has() -> None:
     assert "kubelet of the node does not answer (10.0.0.1:10250)" in error.what
     html = failure(403, b"<html>\x1b[2Jlog in to the proxy</html>", {}, "x")
     assert "\x1b" not in html.what
+    other = failure(409, b'{"message":"the UID in the precondition (a) does not match the UID in record (b)"}', {}, "x")
+    assert isinstance(other, Conflict)
+    assert "does not match" in other.what
+    misfit = b'{"message":"the server rejected our request due to an error in our request"}'
+    assert type(failure(422, misfit, {}, "x")) is Conflict
+    assert type(failure(422, b'{"message":"spec.x: Invalid value"}', {}, "x")) is CommandFailed
     missing = failure(404, recorded("metrics-absent"), {}, "x")
     assert isinstance(missing, Missing)
     assert missing.api
