@@ -11,9 +11,9 @@ help:  ## what there is
 run: .venv/.run  ## the console on this machine; ARGS="--simulate 1024" for another
 	@$(BIN)/qd $(ARGS)
 
-test: .venv/.dev  ## all tests, with the real systems that are installed (as root on Debian: installs them)
+test: .venv/.dev  ## tests with the real systems that are installed (as root on Debian: installs them); CI=true: the slow ones too
 	@scripts/setup.sh systems
-	$(PY) -m pytest $(ARGS)
+	$(PY) -m pytest $(if $(CI),,-m "not slow") $(ARGS)
 
 check: lint types imports .venv/.dev  ## what a commit must pass: style, types, layers, quick tests
 	$(PY) -m pytest -q -m "not slow and not real" $(ARGS)

@@ -51,6 +51,10 @@ from console.transport.base import Transport
 
 API_VERSION = 1
 ENTRY_POINT_GROUP = "quarterdeck.plugins"
+NODE_ACTIONS = frozenset({"drain", "cordon", "resume", "power-down", "power-up", "reboot"})
+JOB_ACTIONS = frozenset(
+    {"hold", "release", "requeue", "cancel", "suspend", "continue", "timelimit", "priority", "move"}
+)
 
 
 class Detection(Record, frozen=True):
@@ -231,7 +235,7 @@ class Adviser(Protocol):
     """Says what to do instead of what it cannot."""
 
     instead: Mapping[str, str]
-    """Action of `console.actions.ORDERS` that it does not offer to what a person can do: `suspend it, then …`."""
+    """Of NODE_ACTIONS and JOB_ACTIONS, where it does not offer them, to what a person can do: `suspend it, then …`."""
 
 
 class Performer(Protocol):
@@ -249,7 +253,7 @@ class Drainer(Performer, Protocol):
     """Takes nodes out of work and brings them back."""
 
     node_actions: frozenset[str]
-    """Of `drain`, `cordon` (only where a drain does more), `resume`, `power-down`, `power-up`, `reboot`."""
+    """Of NODE_ACTIONS; `cordon` only where a drain does more."""
 
     async def look_nodes(self, names: Sequence[str]) -> tuple[Node, ...]:
         """Return these nodes as they are now, past every cache; one that is not known is left out. SourceError."""
@@ -263,7 +267,7 @@ class JobControl(Performer, Protocol):
     """Acts on jobs."""
 
     job_actions: frozenset[str]
-    """Of `hold`, `release`, `requeue`, `cancel`, `suspend`, `continue`, `timelimit`, `priority`, `move`."""
+    """Of JOB_ACTIONS."""
 
     async def look_jobs(self, ids: Sequence[str]) -> tuple[Job, ...]:
         """Return these jobs as they are now, past every cache; one that is not known is left out. SourceError."""

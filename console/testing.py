@@ -37,11 +37,16 @@ from console.model import (
 )
 from console.plugin import (
     API_VERSION,
+    JOB_ACTIONS,
+    NODE_ACTIONS,
     Accounting,
+    Adviser,
     Backend,
     CheckState,
+    Drainer,
     Explainer,
     Inventory,
+    JobControl,
     Logs,
     Plugin,
     Queue,
@@ -147,6 +152,21 @@ class PluginContract:
             if isinstance(backend, Logs):
                 streams = await _answer(lambda: backend.log_streams("no-such-job"))
                 assert all(isinstance(stream, LogStream) for stream in streams or ())
+
+        self._with_backend(ask)
+
+    def test_what_is_not_there_cannot_be_acted_on(self) -> None:
+        """Drainer and JobControl, where the backend has them: known actions, and nothing for no such name."""
+
+        async def ask(backend: Backend) -> None:
+            if isinstance(backend, Drainer):
+                assert backend.node_actions <= NODE_ACTIONS
+                assert not await _answer(lambda: backend.look_nodes(["no-such-node"]))
+            if isinstance(backend, JobControl):
+                assert backend.job_actions <= JOB_ACTIONS
+                assert not await _answer(lambda: backend.look_jobs(["no-such-job", "no/such/job"]))
+            if isinstance(backend, Adviser):
+                assert backend.instead.keys() <= NODE_ACTIONS | JOB_ACTIONS
 
         self._with_backend(ask)
 

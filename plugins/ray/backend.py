@@ -8,14 +8,11 @@ from dataclasses import dataclass
 
 from console.errors import Denied, NoSuchJob, SourceError, Unreachable
 from console.model import (
-    Call,
     Cluster,
     ClusterKind,
     Draft,
-    Effect,
     Explanation,
     Job,
-    JobState,
     LogStream,
     Order,
     Records,
@@ -27,7 +24,7 @@ from console.transport import http
 from console.transport.http import HttpClient
 from console.transport.secret import Secret
 from console.transport.tunnel import dig
-from plugins.ray import commands, doctor, explain, holdings, jobs, logs, nodes, wire
+from plugins.ray import commands, doctor, explain, holdings, jobs, logs, nodes, orders, wire
 from plugins.ray.client import Client
 from plugins.ray.holdings import Holding
 from plugins.ray.settings import RaySettings
@@ -54,8 +51,7 @@ class RayBackend:
     """Offers Inventory, Queue, Explainer, Logs and JobControl of one cluster. See `console.plugin`."""
 
     kind = ClusterKind.RAY
-    job_actions = frozenset({"cancel"})
-    """Ray holds, changes and requeues no job, and drains nodes by its own protocol only."""
+    job_actions = orders.JOB_ACTIONS
     inventory_period_s = NODES_PERIOD_S
     jobs_period_s = JOBS_PERIOD_S
 
@@ -150,20 +146,7 @@ class RayBackend:
 
     async def plan_jobs(self, order: Order, jobs: Sequence[Job]) -> Draft:
         """See `JobControl`."""
-        over = {job.id: f"has ended already ({job.scheduler_state or job.state})" for job in jobs if job.state.ended}
-        left = [job for job in jobs if job.id not in over]
-        steps = tuple(
-            Step(
-                cluster=self.cluster,
-                names=(job.id,),
-                run=Call(method="POST", path=commands.stop(job.id)),
-                text=f"stop {job.id}",
-                where=self.client.where,
-            )
-            for job in left
-        )
-        ends = {job.id: Effect.ENDED for job in left if job.state is JobState.RUNNING}
-        return Draft(steps=steps, effects=ends, unchanged=over)
+        return orders.stopping(jobs, self.cluster, self.client.where)
 
     async def perform(self, step: Step) -> None:
         """See `Performer`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from console.errors import NoSuchFile, NoSuchJob, SourceError, Unreachable
+from console.errors import NoSuchFile, NoSuchJob, SourceError, TimedOut, Unreachable
 from console.transport.http import Body, HttpClient, HttpFailure, NotThere
 from plugins.ray import commands, wire
 from plugins.ray.commands import Request
@@ -40,6 +40,8 @@ class Client:
         self._requests += 1
         try:
             await self.http.get(path, method="POST", timeout_s=timeout_s)
+        except TimedOut as error:
+            raise TimedOut(f"{error.what}: whether it happened is not known", self.where, error.hint) from None
         except SourceError as error:
             raise self._truth(error) from None
 

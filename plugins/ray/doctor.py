@@ -13,6 +13,12 @@ from plugins.ray.client import HEAD_HINT, Client
 from plugins.ray.settings import RaySettings
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_DRAINING = Check(
+    subject="draining nodes",
+    state=CheckState.ABSENT,
+    detail="not offered: no dashboard drains a node or says that one drains, and one that Ray drained leaves for good",
+    remedy="drain it in the scheduler that owns it; by hand, on the head node: ray drain-node --help",
+)
 
 
 async def examine(client: Client, settings: RaySettings) -> list[Check]:
@@ -51,7 +57,7 @@ async def examine(client: Client, settings: RaySettings) -> list[Check]:
     )
     for subject, look in parts:
         checks.append(await _look(subject, look))
-    checks.append(_budget(settings))
+    checks += [_DRAINING, _budget(settings)]
     return checks
 
 

@@ -20,6 +20,8 @@ STATES = {
     "FAILED": JobState.FAILED,
     "STOPPED": JobState.CANCELLED,
 }
+CONNECTED = "driver that connected by itself"
+"""What a job is that nobody submitted."""
 _ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 _LOG = re.compile(r"[,.]? *last available logs.*", re.DOTALL | re.IGNORECASE)
 _NOT_IN_RAY = {
@@ -143,7 +145,7 @@ def _detail(row: JobRow, holding: Holding | None, world: World) -> dict[str, str
     host = world.names.get(row.driver_node_id or "")
     where = host or (driver.node_ip_address if driver else None)
     facts: list[tuple[str, str | None]] = [
-        ("kind", "driver that connected by itself" if row.type == "DRIVER" else "submitted"),
+        ("kind", CONNECTED if row.type == "DRIVER" else "submitted"),
         ("Ray job", row.job_id),
         ("held by", held.holder(row.metadata, environment if isinstance(environment, dict) else None)),
         ("driver", f"{where}, process {driver.pid}" if driver and driver.pid and where else where),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -21,12 +22,13 @@ from plugins.kubernetes.job_orders import QUEUE
 from plugins.kubernetes.node import BY, REASON
 from tests.real.kube_cluster import KubeCluster, furnish, job, missing, pod_spec, wait_until
 from tests.real.kube_cluster import kube as kube  # noqa: PLC0414 - a fixture
+from tests.real.qd import qd
 from tests.real.test_kubernetes import JOBS, PODS, Console, console
 from tests.real.test_kubernetes import clean as clean  # noqa: PLC0414 - a fixture
 from tests.unit.acting_world import desk_of
 from tests.unit.records import batch
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.timeout(2400)]
 
 HOSTILE = "bad \"dimm\" 'x'; rm -rf / $(reboot) `id` ünï {{.}} %s \\ " + "x" * 4000
 NODES = "/api/v1/nodes"
@@ -433,3 +435,40 @@ async def test_what_is_not_known_is_said_so(tmp_path: Path, monkeypatch: pytest.
             assert pod in result.outcomes[1].detail
             kept = (await here.desk.attempts())[plan.id]
             assert kept.unmet, "the journal has it"
+
+
+# ---- the whole program
+
+
+def test_two_nodes_are_drained_by_command_and_come_back(tidy: KubeCluster, tmp_path: Path) -> None:
+    env = {"HOME": str(tmp_path), "KUBECONFIG": str(tidy.kubeconfig()), "XDG_STATE_HOME": str(tmp_path / "state")}
+
+    def acts(*words: str, status: int = 0) -> dict[str, Any]:
+        done = qd(*words, "--yes", "--json", "--cluster", "kube", env=env, timeout=120)
+        assert done.returncode == status, (done.stdout, done.stderr)
+        return dict(json.loads(done.stdout))
+
+    for number in range(1, 4):
+        tidy.patch(f"{NODES}/gpu{number}", {"spec": {"unschedulable": True}})
+    tidy.create(JOBS, job("pretrain", 2, pod_spec(8, terminationGracePeriodSeconds=0), backoffLimit=6))
+    wait_until(lambda: tidy.call("GET", f"{JOBS}/pretrain")[1]["status"].get("ready") == 2, "the job to run")
+    refused = qd("--read-only", "drain", "gpu4", "--reason", "x", "--yes", "--cluster", "kube", env=env)
+    assert refused.returncode == 4
+    assert "unschedulable" not in tidy.call("GET", f"{NODES}/gpu4")[1]["spec"]
+    plan = qd("drain", "gpu[4-5]", "--reason", HOSTILE, "--plan", "--cluster", "kube", env=env)
+    assert "lab/job/pretrain" in plan.stdout
+    assert "evicted" in plan.stdout
+    done = acts("drain", "gpu[4-5]", "--reason", HOSTILE)
+    assert done["verified"]
+    for name in ("gpu4", "gpu5"):
+        told = tidy.call("GET", f"{NODES}/{name}")[1]
+        assert told["spec"]["unschedulable"] is True
+        assert told["metadata"]["annotations"][REASON] == HOSTILE
+    assert not [one for one in tidy.call("GET", PODS)[1]["items"] if one["spec"].get("nodeName")]
+    again = qd("cordon", "gpu4", "--reason", "y", "--yes", "--cluster", "kube", env=env)
+    assert "drained already" in again.stdout
+    back = acts("journal", "--undo", done["id"])
+    assert back["verified"]
+    for name in ("gpu4", "gpu5"):
+        assert "unschedulable" not in tidy.call("GET", f"{NODES}/{name}")[1]["spec"]
+    wait_until(lambda: tidy.call("GET", f"{JOBS}/pretrain")[1]["status"].get("ready") == 2, "the job to run anew")

@@ -10,16 +10,14 @@ from typing import Any, TypeVar
 
 import pytest
 
-from console.errors import NoSuchJob, Unreachable, UsageError
+from console.errors import NoSuchJob, Unreachable
 from console.model import Job, JobState, Node, NodeState
 from console.plugin import CheckState
-from console.store import Store
 from plugins.ray.backend import RayBackend
 from plugins.ray.settings import RaySettings
 from tests.needs import need
 from tests.real.fleet import SshFleet
 from tests.real.ray_cluster import FAILING, RUNNING, RayCluster, missing
-from tests.unit.acting_world import desk_of
 from tests.unit.ray_world import Site
 
 pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.timeout(600)]
@@ -153,21 +151,6 @@ async def test_a_job_that_is_stopped(ray: RayCluster, backend: RayBackend) -> No
     )
     assert job.ends_at
     assert (await backend.explain("stopped")).summary == "It was stopped on purpose."
-
-
-async def test_a_job_is_cancelled_by_plan(ray: RayCluster, backend: RayBackend, tmp_path: Path) -> None:
-    ray.submit("doomed", "import time\ntime.sleep(3600)")
-    ray.wait_for("doomed", "RUNNING")
-    desk = desk_of(tmp_path, backend, store=Store())  # type: ignore[arg-type]
-    assert desk.able(backend.cluster) == {"cancel"}
-    plan = await desk.plan(desk.job_orders("cancel", [(backend.cluster, "doomed")]))
-    assert (plan.confirm, plan.interrupts[0].effect.value) == ("doomed", "ended")
-    result = await desk.carry_out(plan, desk.execution(plan))
-    assert result.verified, result.unmet
-    again = await desk.plan(desk.job_orders("cancel", [(backend.cluster, "doomed")]))
-    assert "ended already" in again.unchanged[backend.cluster]["doomed"]
-    with pytest.raises(UsageError, match="knows no such jobs"):
-        await desk.plan(desk.job_orders("cancel", [(backend.cluster, "nobody/../x")]))
 
 
 async def test_the_log_of_a_driver_and_of_its_workers(backend: RayBackend) -> None:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from console.actions import blast
+from console.actions import ORDERS, blast
 from console.actions import desk as desk_module
 from console.actions.desk import ActionDesk, Result
 from console.actions.execute import Limits
@@ -22,6 +22,7 @@ from console.actions.policy import Policy
 from console.actions.reading import attempts
 from console.errors import CommandFailed, Denied, SourceError, UsageError
 from console.model import Call, Draft, Effect, Job, JobState, Node, NodeState, Order, OutcomeState, Plan, Step
+from console.plugin import JOB_ACTIONS, NODE_ACTIONS
 from console.store import NodeView
 from tests.unit.acting_world import NOW, World, desk_of, store_of
 from tests.unit.records import job, node
@@ -436,3 +437,8 @@ def test_a_gang_of_which_some_nodes_are_targets_is_said() -> None:
     assert blast.broken_gangs([met]) == ("job 8 stops as a whole: it runs on 3 nodes, of which n[2-3] is a target",)
     assert blast.broken_gangs(blast.interrupts([gang], {"8": Effect.EVICTED}, NOW, ["n1", *many])) == ()
     assert blast.broken_gangs(blast.interrupts([gang], {}, NOW, ["n1"])) == ()
+
+
+def test_the_contract_names_every_action_that_exists() -> None:
+    assert {name for name, kind in ORDERS.items() if kind.of_nodes} == NODE_ACTIONS
+    assert {name for name, kind in ORDERS.items() if not kind.of_nodes} == JOB_ACTIONS
