@@ -235,7 +235,7 @@ class Adviser(Protocol):
     """Says what to do instead of what it cannot."""
 
     instead: Mapping[str, str]
-    """Action of `console.actions.ORDERS` that it does not offer to what a person can do: `suspend it, then …`."""
+    """Of NODE_ACTIONS and JOB_ACTIONS, where it does not offer them, to what a person can do: `suspend it, then …`."""
 
 
 class Performer(Protocol):

@@ -40,6 +40,7 @@ from console.plugin import (
     JOB_ACTIONS,
     NODE_ACTIONS,
     Accounting,
+    Adviser,
     Backend,
     CheckState,
     Drainer,
@@ -164,6 +165,8 @@ class PluginContract:
             if isinstance(backend, JobControl):
                 assert backend.job_actions <= JOB_ACTIONS
                 assert not await _answer(lambda: backend.look_jobs(["no-such-job", "no/such/job"]))
+            if isinstance(backend, Adviser):
+                assert backend.instead.keys() <= NODE_ACTIONS | JOB_ACTIONS
 
         self._with_backend(ask)
 

@@ -180,31 +180,29 @@ class Acting:
         while True:
             try:
                 await self._client.send(step.run.method, step.run.path, step.run.body, self._client.timeout_s)
-            except (Missing, Conflict):
-                return False  # it went by itself; what has its name now is another one
-            except Refused as refusal:
-                pause = refusal.retry_after_s or _AGAIN_S
-                if loop.time() + pause > deadline:
-                    why = f"{refusal.what} {refusal.budget}".strip()
-                    hint = "kubectl get pdb -A shows what every budget waits for; nothing was forced"
-                    raise CommandFailed(f"{step.text}: {why}", step.where, hint) from None
-                await asyncio.sleep(pause)
-            else:
                 return True
+            except Missing:
+                return False
+            except Conflict as conflict:
+                if await self._left(step):
+                    return False
+                pause, why = _AGAIN_S, conflict.what
+            except Refused as refusal:
+                pause, why = refusal.retry_after_s or _AGAIN_S, f"{refusal.what} {refusal.budget}".strip()
+            if loop.time() + pause > deadline:
+                hint = "kubectl get pdb -A shows what every budget waits for; nothing was forced"
+                raise CommandFailed(f"{step.text}: {why}", step.where, hint)
+            await asyncio.sleep(pause)
 
     async def _gone(self, step: Step, deadline: float) -> None:
-        """Wait until the evicted pod is gone; one of the same name that came after it is another one."""
-        path = step.run.path.removesuffix("/eviction")
-        uid = msgspec.json.decode(step.run.body)["deleteOptions"]["preconditions"]["uid"]
+        """Wait until the evicted pod is gone."""
         loop = asyncio.get_running_loop()
         silence: SourceError | None = None
         while loop.time() < deadline:
             try:
-                if (await self._get(path, Versioned)).metadata.uid != uid:
+                if await self._left(step):
                     return
                 silence = None
-            except Missing:
-                return
             except SourceError as error:
                 silence = error  # it was evicted: whether it is gone is asked again
             await asyncio.sleep(_LOOK_S)
@@ -213,6 +211,15 @@ class Acting:
             raise CommandFailed(what, step.where, silence.hint)
         what = f"{step.text}: it is evicted and does not end"
         raise CommandFailed(what, step.where, "is its kubelet well? has it finalizers?")
+
+    async def _left(self, step: Step) -> bool:
+        """Whether the pod of an eviction is gone; one of the same name that came after it is another one."""
+        uid = msgspec.json.decode(step.run.body)["deleteOptions"]["preconditions"]["uid"]
+        try:
+            found = await self._get(step.run.path.removesuffix("/eviction"), Versioned)
+        except Missing:
+            return True
+        return bool(found.metadata.uid != uid)
 
     # ---- asking
 

@@ -17,7 +17,7 @@ from plugins.kubernetes.node import NodeMaker
 from plugins.kubernetes.pods import JobKey
 from plugins.kubernetes.watching import Watched, Watching
 
-FEW = 32
+FEW = 256
 """So many nodes are asked for one by one; more cost less as whole lists."""
 AT_ONCE = 8
 """Requests under way at the same time."""

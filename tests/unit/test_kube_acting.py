@@ -52,7 +52,7 @@ async def test_it_acts_and_says_what_to_do_instead(cluster: KubeServer, tmp_path
 # ---- fresh looks
 
 
-@pytest.mark.parametrize("few", [32, 1])
+@pytest.mark.parametrize("few", [256, 1])
 async def test_nodes_are_looked_at_past_the_watches(
     cluster: KubeServer, tmp_path: Path, few: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -117,13 +117,19 @@ def test_ids_of_jobs_are_read_strictly() -> None:
 # ---- plans
 
 
-async def test_a_drain_is_planned_from_what_is_there_now(cluster: KubeServer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("few", [256, 0])
+async def test_a_drain_is_planned_from_what_is_there_now(
+    cluster: KubeServer, tmp_path: Path, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(acting, "FEW", few)
     async with opened(tmp_path, cluster.url) as backend:
         await settled(cluster, backend)
         nodes = await backend.look_nodes(["gpu-a01"])
         draft = await backend.plan_nodes(drain("gpu-a01"), nodes, ())
         assert draft.steps[0].text == "cordon gpu-a01"
         assert {step.phase for step in draft.steps[1:]} == {1}
+        here = {each["metadata"]["name"] for each in cluster.lists[PODS] if each["spec"].get("nodeName") == "gpu-a01"}
+        assert {step.text.rpartition("/")[2] for step in draft.steps[1:]} <= here
         assert "train-llm/job/llm-70b" in draft.effects
         assert all(line.startswith(("GET", "POST /apis/auth")) for line in cluster.asked), "nothing was changed"
 
@@ -212,7 +218,17 @@ async def test_another_pod_of_the_same_name_is_neither_evicted_nor_waited_for(
         assert cluster.count("POST " + NOTEBOOK) == 1
         cluster.faults[:] = [Fault("POST " + NOTEBOOK, 201, b"{}")]
         await backend.perform(eviction("old"))
-        assert cluster.count("GET " + NOTEBOOK) == 1
+        assert cluster.count("GET " + NOTEBOOK) == 2
+
+
+async def test_a_conflict_about_the_very_pod_is_asked_again(
+    cluster: KubeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(acting, "_AGAIN_S", 0.01)
+    cluster.faults.append(Fault("POST " + NOTEBOOK, 409, status(409, "Conflict", "modified"), times=2))
+    async with opened(tmp_path, cluster.url) as backend:
+        await backend.perform(eviction(uid_of(cluster)))
+        assert cluster.count("POST " + NOTEBOOK) == 3
 
 
 async def test_an_evicted_pod_that_does_not_end_is_told_at_the_deadline(cluster: KubeServer, tmp_path: Path) -> None:
